@@ -1,0 +1,393 @@
+package pastry
+
+import (
+	"slices"
+	"time"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+const (
+	maxTTL      = 5 * time.Minute
+	maxHeld     = 256             // messages a joining node keeps until it is active
+	memoryTime  = 2 * time.Minute // how long a message is remembered after its time is over
+	maxBackoff  = 4               // doublings of a hop's timeout
+	maxReplyTry = 4               // sends of a reply to one hop before another way is tried
+)
+
+// transit is a packet this node is responsible for: a Route or Reply it has to
+// hand to a next hop, or a Leave it wants acknowledged.
+type transit struct {
+	in      *Packet // as it came in, or as this node made it
+	pkt     *Packet // as it was last sent on; nil before
+	to      *peerState
+	fixed   bool      // the hop was chosen by the caller, not by nextHop
+	tried   []ring.ID // hops that did not acknowledge in time
+	tries   int       // sends to the present hop
+	sentAt  Time
+	due     Time // when the present hop's time is over
+	expires Time
+	done    bool // acknowledged or given up
+}
+
+// relay is the way back of a reply.
+type relay struct {
+	prev    *Contact
+	attempt uint32
+}
+
+// held is a message that came before the node was active.
+type held struct {
+	from *Contact
+	pkt  *Packet
+}
+
+// onRoute takes over a message from the previous hop, or refuses it.
+func (n *RawNode) onRoute(from *peerState, p *Packet) {
+	if n.state != StateActive && !(n.state == StateClient && p.Msg.Direct && p.Msg.Key == n.self.ID) {
+		n.notActive(from, p)
+		return
+	}
+	n.ack(from, p, CodeOK)
+	n.accept(from.c, p)
+}
+
+// accept goes on with a message that was acknowledged.
+func (n *RawNode) accept(from *Contact, p *Packet) {
+	id := p.Msg.ID
+	if p.Msg.OriginID == n.self.ID {
+		n.stats.Drops[DropDuplicate]++
+		return
+	}
+	if d := n.deliveries.get(id); d != nil {
+		n.remember(from, p)
+		n.deliveredBefore(d, from, p)
+		return
+	}
+	if r := n.relays.get(id); r != nil && p.Attempt <= r.attempt {
+		n.stats.Drops[DropDuplicate]++
+		return
+	}
+	n.remember(from, p)
+	if p.TTL <= 0 {
+		n.stats.Drops[DropExpired]++
+		return
+	}
+	t := &transit{in: p, expires: n.now + Time(min(p.TTL, maxTTL))}
+	next := n.nextHopFor(p.Msg, nil)
+	if next != nil && n.apps[p.Msg.App] && !p.Msg.Join && !p.Msg.Direct {
+		n.forwarding[id] = t
+		n.emit(Action{Kind: ActForward, To: next, Msg: p.Msg, Hops: p.Hops})
+		n.after(Time(min(p.TTL, maxTTL)), timer{kind: timerCall, msg: id})
+		return
+	}
+	n.dispatch(t)
+}
+
+// notActive answers a message that comes to a node which is not active. A
+// joiner to which a part of the ring was granted keeps the message until it is
+// active and acknowledges it only then, so that the sender remains responsible.
+func (n *RawNode) notActive(from *peerState, p *Packet) {
+	if n.state != StateJoining || !n.join.holding() {
+		n.ack(from, p, CodeNotActive)
+		return
+	}
+	same := func(h held) bool { return h.pkt.Msg.ID == p.Msg.ID && h.from.ID == from.c.ID }
+	if i := slices.IndexFunc(n.held, same); i >= 0 {
+		n.held[i].pkt = p
+	} else if len(n.held) < maxHeld {
+		n.held = append(n.held, held{from.c, p})
+	} else {
+		n.stats.Drops[DropHeld]++
+	}
+}
+
+// remember keeps the way back.
+func (n *RawNode) remember(from *Contact, p *Packet) {
+	r := n.relays.get(p.Msg.ID)
+	if r == nil {
+		r = new(relay)
+		n.relays.add(p.Msg.ID, r, n.now+Time(min(p.TTL, maxTTL)+memoryTime))
+		n.armExpire()
+	}
+	if p.Attempt >= r.attempt {
+		r.prev, r.attempt = from, p.Attempt
+	}
+}
+
+func (n *RawNode) ack(to *peerState, p *Packet, code Code) {
+	n.send(to, &Packet{Kind: KindAck, Seq: p.Seq, Code: code})
+}
+
+// nextHopFor decides the next hop of a message. A joiner's own message never
+// goes to the joiner, whoever still has it in a table.
+func (n *RawNode) nextHopFor(m *Routed, tried []ring.ID) *Contact {
+	if m.Direct && m.Key == n.self.ID {
+		return nil
+	}
+	if !m.Join && len(tried) == 0 {
+		return n.nextHop(m.Key, nil)
+	}
+	return n.nextHop(m.Key, func(id ring.ID) bool {
+		return m.Join && id == m.OriginID || slices.Contains(tried, id)
+	})
+}
+
+// dispatch sends a message to its next hop, or delivers it here. Hops that were
+// silent are passed over, but not the root: as long as a leaf closer to the key
+// is not known to be dead, nobody else may deliver, and the message is sent to
+// it again.
+func (n *RawNode) dispatch(t *transit) {
+	m := t.in.Msg
+	best := n.nextHopFor(m, nil)
+	if best == nil {
+		t.done = true
+		n.arrived(t)
+		return
+	}
+	if t.in.Hops >= n.cfg.HopLimit {
+		t.done = true
+		n.stats.Drops[DropHopLimit]++
+		n.fail(t.in, CodeHopLimit)
+		return
+	}
+	hop := best
+	if slices.Contains(t.tried, best.ID) && (n.state == StateClient || !n.leaves.Covers(m.Key)) {
+		if hop = n.nextHopFor(m, t.tried); hop == nil {
+			hop, t.tried = best, t.tried[:0]
+		} else {
+			n.stats.Reroutes++
+		}
+	}
+	n.fillGap(m.Key, hop)
+	n.transmit(t, n.peer(hop))
+}
+
+// arrived ends the journey of a message at this node, the root of its key.
+func (n *RawNode) arrived(t *transit) {
+	switch p := t.in; {
+	case n.state == StateLeaving || n.state == StateIdle:
+		n.fail(p, CodeNotActive)
+	case p.Msg.Direct && p.Msg.Key != n.self.ID:
+		n.fail(p, CodeUnreachable)
+	case p.Msg.Join:
+		n.answerJoin(p)
+	case n.state == StateClient && !p.Msg.Direct:
+		n.fail(p, CodeUnreachable)
+	default:
+		n.deliver(p)
+	}
+}
+
+// transmit hands the packet to a hop and waits for its acknowledgement.
+func (n *RawNode) transmit(t *transit, hop *peerState) {
+	if t.to == hop {
+		n.stats.Resends++
+	} else {
+		t.to, t.tries = hop, 0
+		n.prepare(t)
+	}
+	t.tries++
+	t.sentAt = n.now
+	wait := hop.rtt.timeout(Time(n.cfg.MinHopTimeout), Time(n.cfg.ProbeTimeout))
+	t.due = n.now + wait<<min(t.tries-1, maxBackoff)
+	n.pending[t.pkt.Seq] = t
+	n.timers.push(timer{at: t.due, kind: timerPending, ref: t.pkt.Seq})
+	n.send(hop, t.pkt)
+}
+
+// prepare makes the packet for a link from the one that came in, or from the
+// one that was sent to another hop before.
+func (n *RawNode) prepare(t *transit) {
+	var p Packet
+	if t.pkt != nil {
+		delete(n.pending, t.pkt.Seq)
+		p = *t.pkt
+	} else {
+		p = *t.in
+		n.addHop(&p)
+	}
+	p.Seq = n.nextSeq()
+	if p.Kind == KindRoute {
+		p.TTL = time.Duration(t.expires - n.now)
+	}
+	t.pkt = &p
+}
+
+// addHop notes on a packet that it crosses one more link, from this node.
+func (n *RawNode) addHop(p *Packet) {
+	p.Hops++
+	if p.Kind != KindRoute {
+		return
+	}
+	if p.Msg.OriginID != n.self.ID {
+		p.Path = append(slices.Clip(p.Path), n.self.Peer)
+	}
+	if p.Msg.Join {
+		n.addRows(p)
+	}
+}
+
+// onAck ends this node's responsibility for a packet, or makes it find another
+// way when the hop refused.
+func (n *RawNode) onAck(from *peerState, p *Packet) {
+	t := n.pending[p.Seq]
+	if t == nil || t.to != from {
+		return
+	}
+	if p.Code == CodeOK {
+		delete(n.pending, p.Seq)
+		t.done = true
+		if t.tries == 1 {
+			n.measured(from, n.now-t.sentAt)
+		}
+		n.acked(t)
+		return
+	}
+	if t.in.Kind == KindLeave {
+		delete(n.pending, p.Seq)
+		return
+	}
+	// The hop is alive and not active. touch has taken it out of the tables,
+	// unless it is a joiner to be waited for.
+	if !t.fixed && n.leaves.Get(from.c.ID) == nil {
+		n.again(t)
+	}
+}
+
+// measured takes in a round trip to a peer.
+func (n *RawNode) measured(p *peerState, sample Time) {
+	p.rtt.observe(sample)
+	n.cfg.Proximity.Observe(p.c, time.Duration(max(sample, 1)))
+}
+
+// pendingDue is called when a hop may have been silent for too long.
+func (n *RawNode) pendingDue(seq uint64) {
+	t := n.pending[seq]
+	if t == nil || t.due > n.now {
+		return
+	}
+	n.ask(t.to, whyAlive, 0, 0)
+	n.again(t)
+}
+
+// again tries another way for a packet whose hop was silent.
+func (n *RawNode) again(t *transit) {
+	if n.now >= t.expires {
+		n.giveUp(t)
+		n.stats.Drops[DropExpired]++
+		return
+	}
+	if !slices.Contains(t.tried, t.to.c.ID) {
+		t.tried = append(t.tried, t.to.c.ID)
+	}
+	switch {
+	case t.in.Kind == KindReply:
+		n.redirectReply(t)
+	case t.fixed && t.tries > 3:
+		n.giveUp(t)
+	case t.fixed || t.in.Kind == KindLeave:
+		n.transmit(t, t.to)
+	default:
+		n.dispatch(t)
+		if t.done {
+			delete(n.pending, t.pkt.Seq)
+		}
+	}
+}
+
+func (n *RawNode) giveUp(t *transit) {
+	delete(n.pending, t.pkt.Seq)
+	t.done = true
+}
+
+// sendFailed treats a packet that could not be sent like one whose time is up.
+func (n *RawNode) sendFailed(to *Contact, p *Packet) {
+	ps := n.peers[to.ID]
+	if ps == nil {
+		return
+	}
+	switch p.Kind {
+	case KindProbe:
+		n.probeFailed(ps, p.Seq)
+	case KindRoute, KindReply, KindLeave:
+		t := n.pending[p.Seq]
+		if t == nil || t.to != ps {
+			return
+		}
+		n.ask(ps, whyAlive, 0, 0)
+		// Once more after a while rather than at once: with no other way, the
+		// same hop would fail again without end.
+		t.due = min(t.due, n.now+Time(n.cfg.MinHopTimeout)<<min(t.tries-1, maxBackoff))
+		n.timers.push(timer{at: t.due, kind: timerPending, ref: p.Seq})
+	}
+}
+
+// reroute finds another way for everything that waits for a node that is gone.
+func (n *RawNode) reroute(gone *peerState) {
+	var seqs []uint64
+	for seq, t := range n.pending {
+		if t.to == gone && t.in.Kind != KindLeave {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	for _, seq := range seqs {
+		if t := n.pending[seq]; t != nil && !t.fixed {
+			n.again(t)
+		} else if t != nil {
+			n.giveUp(t)
+		}
+	}
+}
+
+// forwarded goes on with a message after its application was asked.
+func (n *RawNode) forwarded(id MessageID, m *Routed) {
+	t := n.forwarding[id]
+	if t == nil {
+		return
+	}
+	delete(n.forwarding, id)
+	if m == nil {
+		n.fail(t.in, CodeStopped)
+		return
+	}
+	if m != t.in.Msg {
+		p := *t.in
+		p.Msg = m
+		t.in = &p
+	}
+	n.dispatch(t)
+}
+
+// expire forgets what is over, and asks to be called again.
+func (n *RawNode) expire() {
+	n.relays.expire(n.now)
+	n.deliveries.expire(n.now)
+	for id, g := range n.dead {
+		if n.now-g.at > Time(quarantine) {
+			delete(n.dead, id)
+		}
+	}
+	n.sweep()
+	n.due[timerExpire] = 0
+	n.armExpire()
+}
+
+// armExpire makes expire be called in time, once there is something to expire.
+func (n *RawNode) armExpire() {
+	if n.due[timerExpire] == 0 && len(n.relays.m)+len(n.deliveries.m)+len(n.dead)+len(n.peers) > 0 {
+		n.arm(timerExpire, memoryTime/4)
+	}
+}
+
+// sweep forgets peers that no table, connection or question needs.
+func (n *RawNode) sweep() {
+	for id, p := range n.peers {
+		if p.connected || p.probe != nil || n.holds(id) || n.now-p.heard < Time(memoryTime) || n.granted(id) {
+			continue
+		}
+		delete(n.peers, id)
+		n.known.remove(id)
+	}
+}

@@ -1,0 +1,11 @@
+// Package sim runs many pastry.RawNodes against each other in virtual time, in
+// one goroutine, as a discrete-event simulation: packets take the time that the
+// distance between two nodes asks for, get lost and overtake each other, nodes
+// crash, restart and leave, networks split, clocks jump. The nodes are the very
+// state machines that run behind a libp2p host.
+//
+// A run is a function of its Config and of what the caller does to it: the same
+// seed gives the same trace hash. A Sim also watches what no node can see: who
+// the true root of a key is, which leaf sets are exact, whether a message was
+// delivered twice.
+package sim

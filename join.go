@@ -1,0 +1,449 @@
+package pastry
+
+import (
+	"slices"
+	"time"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// Joining goes through these phases; each ends by itself or by its timer, and
+// the whole starts over when JoinTimeout has passed.
+type joinPhase uint8
+
+const (
+	joinNone   joinPhase = iota
+	joinSeek             // find a nearby member
+	joinLookup           // route a join to the own id
+	joinLeaves           // probe every leaf
+	joinGrant            // get both neighbours' grants
+)
+
+const (
+	seekWidth  = 8                    // members probed in a round of seeking
+	seekRounds = 4                    // rounds at the most
+	nearEnough = 2 * time.Millisecond // round trip at which seeking ends
+	retryPause = 500 * time.Millisecond
+	maxPool    = 1024 // contacts a joiner keeps in mind
+)
+
+// joining is what a joiner knows of its progress.
+type joining struct {
+	phase   joinPhase
+	gen     uint64 // of the step's timer
+	started Time   // of this attempt
+	first   Time   // of the first attempt
+	seeds   []*Contact
+
+	round    int
+	seeking  int // seek probes outstanding in this round
+	best     *peerState
+	improved bool
+	pool     []*Contact // whom the joiner heard of
+	asked    []ring.ID  // whom it probed to find a near one
+
+	prospect *LeafSet // what the leaf set will be if everybody named is alive
+	leases   [2]lease // of the place beside the left, beside the right neighbour
+	asking   int      // side whose grant is asked for
+	seq      uint64   // of that question
+	sentAt   Time
+	tries    int
+}
+
+// lease is a neighbour's grant as the joiner holds it.
+type lease struct {
+	from  ring.ID
+	until Time
+}
+
+// holding reports whether some neighbour may already send messages for the
+// joiner's keys.
+func (j *joining) holding() bool { return j.phase == joinGrant }
+
+// startJoin begins to join the ring through any of contacts; without any, the
+// node is the first of a ring. A node that is in a ring takes the contacts as
+// members of another part of it.
+func (n *RawNode) startJoin(contacts []*Contact) {
+	switch n.state {
+	case StateActive, StateClient:
+		n.startMerge(contacts)
+		return
+	case StateLeaving:
+		return
+	}
+	n.setState(StateJoining)
+	n.join = joining{first: n.now, gen: n.join.gen, seeds: slices.Clone(contacts)}
+	if len(contacts) == 0 && !n.self.Client {
+		n.activate()
+		return
+	}
+	n.seek()
+}
+
+// step sets the timer of the present step, replacing the former.
+func (n *RawNode) step(d time.Duration) {
+	n.join.gen++
+	n.after(Time(d), timer{kind: timerJoin, ref: n.join.gen})
+}
+
+// seek starts an attempt: it probes the seeds for the nearest that is active.
+func (n *RawNode) seek() {
+	j := &n.join
+	*j = joining{phase: joinSeek, gen: j.gen, started: n.now, first: j.first, seeds: j.seeds}
+	j.pool = slices.Clone(j.seeds)
+	for _, p := range n.known {
+		j.pool = append(j.pool, p.c)
+	}
+	n.seekRound()
+}
+
+// seekRound probes a few more of those it heard of, the nearest as far as
+// coordinates tell, the others at random.
+func (n *RawNode) seekRound() {
+	j := &n.join
+	j.round++
+	j.improved = false
+	var next []*Contact
+	for _, i := range n.rng.Perm(len(j.pool)) {
+		if c := j.pool[i]; !slices.Contains(j.asked, c.ID) && c.ID != n.self.ID && !c.Client {
+			next = append(next, c)
+		}
+	}
+	slices.SortStableFunc(next, func(a, b *Contact) int {
+		da, db := n.distance(a), n.distance(b)
+		return boolToInt(da > db) - boolToInt(da < db)
+	})
+	want := WantHood
+	if j.round == 1 {
+		want |= WantLeaves
+	}
+	next = next[:min(seekWidth, len(next))]
+	n.step(max(n.cfg.ProbeTimeout*time.Duration(n.cfg.ProbeTries+1), time.Second))
+	for _, c := range next {
+		j.asked = append(j.asked, c.ID)
+		j.seeking++
+	}
+	for _, c := range next {
+		n.ask(n.peer(c), whySeek, want, 0)
+	}
+	if len(next) == 0 {
+		n.seekDone()
+	}
+}
+
+// name keeps in mind whom a joiner heard of.
+func (n *RawNode) name(cs []*Contact) {
+	if j := &n.join; j.phase == joinSeek && len(j.pool)+len(cs) <= maxPool {
+		j.pool = append(j.pool, cs...)
+	}
+}
+
+// joinProbed takes in the outcome of a probe that the joiner waits for.
+func (n *RawNode) joinProbed(p *peerState, why purpose, alive bool) {
+	j := &n.join
+	if n.state != StateJoining {
+		return
+	}
+	if !alive && j.prospect != nil {
+		n.reprospect()
+	}
+	if j.phase == joinSeek && why&whySeek != 0 {
+		j.seeking--
+		if alive && p.usable() && (j.best == nil || n.distance(p.c) < n.distance(j.best.c)*9/10) {
+			j.best, j.improved = p, true
+		}
+		switch {
+		case j.seeking == 0:
+			n.seekDone()
+		case j.best != nil && j.improved: // do not wait for those much farther away
+			n.step(time.Duration(2*j.best.rtt.smoothed) + 20*time.Millisecond)
+		}
+		return
+	}
+	n.joinStep()
+}
+
+// seekDone ends a round of seeking.
+func (n *RawNode) seekDone() {
+	j := &n.join
+	j.seeking = 0
+	switch {
+	case j.best == nil:
+		n.noneActive()
+	case j.improved && j.round < seekRounds && j.best.rtt.least > Time(nearEnough):
+		n.seekRound()
+	default:
+		j.phase = joinLookup
+		n.step(3 * time.Second)
+		n.lookup(j.best.c, n.joinAnswered)
+	}
+}
+
+// noneActive is called when no member was found. If everybody reached is
+// joining as well, as after a restart of the whole cluster, the one with the
+// smallest id starts the ring.
+func (n *RawNode) noneActive() {
+	joiners, smallest := 0, true
+	for id, p := range n.peers {
+		if p.state == StateJoining && !p.c.Client && n.now-p.heard < Time(n.cfg.JoinTimeout) {
+			joiners++
+			smallest = smallest && n.self.ID.Less(id)
+		}
+	}
+	if joiners > 0 && smallest && !n.self.Client && n.now-n.join.first > Time(3*time.Second) {
+		n.activate()
+		return
+	}
+	n.join.phase = joinNone
+	n.step(n.jitter(retryPause))
+}
+
+// lookup routes a join to the node's own id through a member.
+func (n *RawNode) lookup(through *Contact, done func(*Answer)) {
+	m := &Routed{Key: n.self.ID, Origin: n.self.Peer, OriginID: n.self.ID, Join: true}
+	for i := range m.ID {
+		m.ID[i] = byte(n.rng.Uint32())
+	}
+	n.begin(&call{msg: m, first: through, wait: Time(time.Second), done: done}, 3*time.Second)
+}
+
+// addRows adds to a join that passes the rows this node can give: those the
+// joiner shares with it, from the first that no hop before could.
+func (n *RawNode) addRows(p *Packet) {
+	last := ring.SharedPrefixLen(n.self.ID, p.Msg.Key, n.cfg.DigitBits)
+	p.Contacts = slices.Clip(p.Contacts)
+	if p.Msg.OriginID != n.self.ID {
+		p.Contacts = append(p.Contacts, n.self)
+	}
+	for ; p.Row <= last; p.Row++ {
+		p.Contacts = n.table.AppendRow(p.Contacts, p.Row)
+	}
+}
+
+// answerJoin ends a join at the root of the joiner's id, which adds its leaf
+// set.
+func (n *RawNode) answerJoin(p *Packet) {
+	q := *p
+	n.addRows(&q)
+	all := n.leaves.AppendMembers(q.Contacts)
+	seen := map[ring.ID]bool{p.Msg.OriginID: true}
+	all = slices.DeleteFunc(all, func(c *Contact) bool {
+		was := seen[c.ID]
+		seen[c.ID] = true
+		return was
+	})
+	a := &Answer{ID: p.Msg.ID, Origin: p.Msg.Origin, OriginID: p.Msg.OriginID, Root: n.self.Peer,
+		Hops: p.Hops, Path: append(slices.Clip(p.Path), n.self.Peer), Contacts: all}
+	var prev *Contact
+	if r := n.relays.get(p.Msg.ID); r != nil {
+		prev = r.prev
+	}
+	n.answer(a, prev)
+}
+
+// joinAnswered goes on from the root's answer to a join.
+func (n *RawNode) joinAnswered(a *Answer) {
+	j := &n.join
+	if n.state != StateJoining || j.phase != joinLookup {
+		return
+	}
+	if a.Code != CodeOK {
+		j.phase = joinNone
+		n.step(n.jitter(retryPause))
+		return
+	}
+	j.phase = joinLeaves
+	j.prospect = NewLeafSet(n.self.ID, n.cfg.LeafSetSize)
+	j.pool = slices.Clone(a.Contacts)
+	n.step(n.cfg.JoinTimeout)
+	n.reprospect()
+	if n.self.Client {
+		for _, c := range a.Contacts {
+			n.consider(c)
+		}
+		n.ready(StateClient)
+		return
+	}
+	n.joinStep()
+}
+
+// considerJoining takes a name into the prospective leaf set, and probes it if
+// it stays there; otherwise it is for the table, later.
+func (n *RawNode) considerJoining(c *Contact) {
+	j := &n.join
+	if j.prospect == nil || n.self.Client {
+		n.addCandidate(c)
+		return
+	}
+	if len(j.pool) < maxPool && !slices.ContainsFunc(j.pool, func(o *Contact) bool { return o.ID == c.ID }) {
+		j.pool = append(j.pool, c)
+	}
+	j.prospect.Insert(c)
+	if j.prospect.Get(c.ID) != nil {
+		n.ask(n.peer(c), whyLeaf, WantLeaves, 0)
+	} else {
+		n.addCandidate(c)
+	}
+}
+
+// reprospect works out anew who will be in the leaf set, of those named and not
+// found dead, and probes whoever was not.
+func (n *RawNode) reprospect() {
+	j := &n.join
+	j.prospect = NewLeafSet(n.self.ID, n.cfg.LeafSetSize)
+	for _, c := range j.pool {
+		if ps := n.peers[c.ID]; (ps == nil || !n.isDead(ps)) && !c.Client && n.dead[c.ID] == (grave{}) {
+			j.prospect.Insert(c)
+		}
+	}
+	for _, c := range j.pool {
+		if j.prospect.Get(c.ID) == nil {
+			if !c.Client && c.ID != n.self.ID {
+				n.addCandidate(c)
+			}
+		} else if ps := n.peer(c); !(ps.usable() && n.leaves.Get(c.ID) != nil && ps.version != 0) {
+			n.ask(ps, whyLeaf, WantLeaves, 0)
+		}
+	}
+}
+
+// joinStep goes on when every leaf has answered.
+func (n *RawNode) joinStep() {
+	if j := &n.join; n.state == StateJoining && n.admitting == 0 && (j.phase == joinLeaves || j.phase == joinGrant && j.seq == 0) {
+		n.requestGrant()
+	}
+}
+
+// requestGrant asks the neighbour whose grant is missing, the left one first, or
+// becomes active when both hold.
+func (n *RawNode) requestGrant() {
+	j := &n.join
+	j.phase = joinGrant
+	neighbors := [2]*Contact{n.leaves.Left(), n.leaves.Right()}
+	for side, c := range neighbors {
+		if c == nil {
+			n.restart()
+			return
+		}
+		if l := j.leases[side]; l.from != c.ID || l.until <= n.now {
+			n.askGrant(side, n.peer(c))
+			return
+		}
+	}
+	n.activate()
+}
+
+func (n *RawNode) askGrant(side int, p *peerState) {
+	j := &n.join
+	if j.seq != 0 && j.asking == side && j.tries >= n.cfg.ProbeTries {
+		n.ask(p, whyAlive, 0, 0)
+		j.tries = 0
+	}
+	j.tries++
+	j.asking, j.seq, j.sentAt = side, n.nextSeq(), n.now
+	n.step(time.Duration(p.rtt.timeout(Time(n.cfg.MinProbeTimeout), Time(n.cfg.ProbeTimeout))))
+	// The left neighbour has the joiner on its larger side.
+	n.send(p, &Packet{Kind: KindGrant, Seq: j.seq, Larger: side == 0})
+}
+
+// onGrantReply takes in a neighbour's answer.
+func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
+	j := &n.join
+	if n.state != StateJoining || j.phase != joinGrant || p.Seq != j.seq {
+		return
+	}
+	j.seq, j.tries = 0, 0
+	switch p.Code {
+	case CodeOK:
+		n.takeOver(p.Delivered)
+		// A little less than the neighbour grants, for clocks that run unevenly.
+		j.leases[j.asking] = lease{from.c.ID, j.sentAt + Time(n.cfg.GrantLease)*9/10}
+	case CodeNotNeighbor:
+		n.contradict(from, p.Contacts)
+	}
+	for _, c := range p.Contacts {
+		n.consider(c)
+	}
+	if n.admitting > 0 {
+		n.step(n.cfg.JoinTimeout) // joinStep goes on
+		return
+	}
+	if p.Code == CodeOK {
+		n.requestGrant()
+		return
+	}
+	n.step(n.jitter(time.Duration(from.rtt.smoothed) + 50*time.Millisecond))
+}
+
+// contradict tells a neighbour which of the nodes it names were found dead.
+func (n *RawNode) contradict(p *peerState, named []*Contact) {
+	var dead []ring.ID
+	for _, c := range named {
+		if g, ok := n.dead[c.ID]; ok && c.Epoch <= g.epoch {
+			dead = append(dead, c.ID)
+		}
+	}
+	if len(dead) > 0 {
+		n.send(p, &Packet{Kind: KindSuspect, Suspects: dead})
+	}
+}
+
+// joinDue is called when the present step took its time.
+func (n *RawNode) joinDue(gen uint64) {
+	j := &n.join
+	if gen != j.gen || n.state != StateJoining {
+		return
+	}
+	switch {
+	case j.phase == joinSeek:
+		n.seekDone()
+	case j.phase == joinNone, n.now-j.started > Time(n.cfg.JoinTimeout), j.phase == joinLookup:
+		n.restart()
+	case j.phase == joinGrant && n.admitting == 0:
+		n.requestGrant()
+	default:
+		n.step(n.cfg.ProbeTimeout)
+	}
+}
+
+// restart begins another attempt, with everybody alive as a seed besides.
+func (n *RawNode) restart() {
+	n.join.phase = joinNone
+	n.seek()
+}
+
+// activate makes the node an active member: it tells its leaves, takes up the
+// messages that were held for it, and begins to look after its tables.
+func (n *RawNode) activate() {
+	n.ready(StateActive)
+	for _, c := range n.leaves.AppendMembers(nil) {
+		n.ask(n.peer(c), whyTell, 0, 0)
+	}
+	n.leavesChanged()
+	for _, h := range n.takeHeld() {
+		if ps := n.peer(h.from); ps.c.Epoch == h.from.Epoch {
+			n.onRoute(ps, h.pkt)
+		}
+	}
+}
+
+func (n *RawNode) takeHeld() []held {
+	h := n.held
+	n.held = nil
+	return h
+}
+
+// ready ends joining.
+func (n *RawNode) ready(s State) {
+	n.stats.Joins++
+	n.join = joining{gen: n.join.gen, seeds: n.join.seeds}
+	n.setState(s)
+	n.tuning.since = n.now
+	n.arm(timerHeartbeat, n.cfg.Heartbeat)
+	n.arm(timerTable, n.jitter(minTablePeriod))
+	n.arm(timerRows, n.cfg.RowExchange)
+	n.arm(timerMerge, n.cfg.MergeInterval)
+	n.armExpire()
+	n.resumeCalls()
+	n.pumpCandidates()
+}

@@ -1,0 +1,215 @@
+package pastry
+
+import (
+	"slices"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// LeafSet holds the L nodes nearest to self on the ring: L/2 on the smaller
+// side, going down from self, and L/2 on the larger side, going up. Everything
+// that must be exact rests on it: who is root of a key, and where its replicas
+// lie. In a ring of at most L/2+1 nodes both sides hold all others. See Rowstron
+// and Druschel (2001), section 2.2.
+//
+// A LeafSet only orders what it is given; who may enter is decided by RawNode.
+type LeafSet struct {
+	self    ring.ID
+	half    int        // L/2, members a side
+	smaller []*Contact // nearest first
+	larger  []*Contact // nearest first
+	version uint64     // grows with every change
+}
+
+// NewLeafSet returns an empty leaf set of size l, an even number of at least 2.
+func NewLeafSet(self ring.ID, l int) *LeafSet {
+	return &LeafSet{self: self, half: l / 2}
+}
+
+// walk returns how far id is from self, going up the ring or down.
+func (l *LeafSet) walk(up bool, id ring.ID) ring.ID {
+	if up {
+		return ring.Clockwise(l.self, id)
+	}
+	return ring.Clockwise(id, l.self)
+}
+
+func (l *LeafSet) side(up bool) []*Contact {
+	if up {
+		return l.larger
+	}
+	return l.smaller
+}
+
+// search finds the place of id on a side, and whether it is there.
+func (l *LeafSet) search(up bool, id ring.ID) (int, bool) {
+	at := l.walk(up, id)
+	return slices.BinarySearchFunc(l.side(up), at, func(c *Contact, at ring.ID) int {
+		return l.walk(up, c.ID).Compare(at)
+	})
+}
+
+// Wants reports whether Insert would change the membership for this id.
+func (l *LeafSet) Wants(id ring.ID) bool {
+	return id != l.self && (l.wantsOn(false, id) || l.wantsOn(true, id))
+}
+
+func (l *LeafSet) wantsOn(up bool, id ring.ID) bool {
+	i, found := l.search(up, id)
+	return !found && i < l.half
+}
+
+// Insert takes c into each side on which it is among the L/2 nearest, putting
+// out whom it displaces, and reports whether the membership changed. A member
+// that is inserted again has its contact replaced.
+func (l *LeafSet) Insert(c *Contact) bool {
+	if c.ID == l.self {
+		return false
+	}
+	var a, b bool
+	l.smaller, a = l.insertOn(false, c)
+	l.larger, b = l.insertOn(true, c)
+	if a || b {
+		l.version++
+	}
+	return a || b
+}
+
+func (l *LeafSet) insertOn(up bool, c *Contact) ([]*Contact, bool) {
+	side := l.side(up)
+	i, found := l.search(up, c.ID)
+	if found {
+		side[i] = c
+		return side, false
+	}
+	if i >= l.half {
+		return side, false
+	}
+	if len(side) == l.half {
+		side = side[:l.half-1]
+	}
+	return slices.Insert(side, i, c), true
+}
+
+// Remove takes the node out of both sides and reports whether it was there.
+func (l *LeafSet) Remove(id ring.ID) bool {
+	was := func(c *Contact) bool { return c.ID == id }
+	n := len(l.smaller) + len(l.larger)
+	l.smaller = slices.DeleteFunc(l.smaller, was)
+	l.larger = slices.DeleteFunc(l.larger, was)
+	if len(l.smaller)+len(l.larger) == n {
+		return false
+	}
+	l.version++
+	return true
+}
+
+// Get returns the member with this id, nil if there is none.
+func (l *LeafSet) Get(id ring.ID) *Contact {
+	for _, up := range [2]bool{false, true} {
+		if i, ok := l.search(up, id); ok {
+			return l.side(up)[i]
+		}
+	}
+	return nil
+}
+
+// Left returns the immediate neighbour on the smaller side, nil if there is none.
+func (l *LeafSet) Left() *Contact { return first(l.smaller) }
+
+// Right returns the immediate neighbour on the larger side, nil if there is none.
+func (l *LeafSet) Right() *Contact { return first(l.larger) }
+
+func first(side []*Contact) *Contact {
+	if len(side) == 0 {
+		return nil
+	}
+	return side[0]
+}
+
+// Smaller returns the smaller side, nearest first. The caller must not change it.
+func (l *LeafSet) Smaller() []*Contact { return l.smaller }
+
+// Larger returns the larger side, nearest first. The caller must not change it.
+func (l *LeafSet) Larger() []*Contact { return l.larger }
+
+// AppendMembers appends every member once, going up the ring from the farthest
+// on the smaller side to the farthest on the larger one, self left out.
+func (l *LeafSet) AppendMembers(to []*Contact) []*Contact {
+	for i := len(l.smaller) - 1; i >= 0; i-- {
+		if _, both := l.search(true, l.smaller[i].ID); !both {
+			to = append(to, l.smaller[i])
+		}
+	}
+	return append(to, l.larger...)
+}
+
+// arcs returns how far the set reaches down and up from self.
+func (l *LeafSet) arcs() (down, up ring.ID) {
+	if n := len(l.smaller); n > 0 {
+		down = ring.Clockwise(l.smaller[n-1].ID, l.self)
+	}
+	if n := len(l.larger); n > 0 {
+		up = ring.Clockwise(l.self, l.larger[n-1].ID)
+	}
+	return down, up
+}
+
+// Wraps reports whether the two sides meet at the far side of the ring, so that
+// the set spans all of it. An empty set spans the ring of one node.
+func (l *LeafSet) Wraps() bool {
+	if len(l.smaller) == 0 || len(l.larger) == 0 {
+		return true
+	}
+	down, up := l.arcs()
+	return down.Add(up).Compare(down) < 0 // overflow: more than once round
+}
+
+// Covers reports whether key lies within the span of the set, so that the root
+// of key is self or a member as far as self can know.
+func (l *LeafSet) Covers(key ring.ID) bool {
+	if key == l.self || l.Wraps() {
+		return true
+	}
+	down, up := l.arcs()
+	return ring.Clockwise(l.self, key).Compare(up) <= 0 || ring.Clockwise(key, l.self).Compare(down) <= 0
+}
+
+// Closest returns the member closest to key, or nil when self is closer than
+// each. Members for which skip returns true are passed over; skip may be nil.
+// Ties go to the smaller id, see ring.CompareDistance.
+func (l *LeafSet) Closest(key ring.ID, skip func(ring.ID) bool) *Contact {
+	var best *Contact
+	at := l.self
+	for _, side := range [2][]*Contact{l.smaller, l.larger} {
+		for _, c := range side {
+			if ring.Closer(key, c.ID, at) && (skip == nil || !skip(c.ID)) {
+				best, at = c, c.ID
+			}
+		}
+	}
+	return best
+}
+
+// EstimateSize estimates the number of nodes in the ring, self included, from
+// the density of the set: exact when the set wraps.
+func (l *LeafSet) EstimateSize() float64 {
+	if l.Wraps() {
+		return float64(len(l.AppendMembers(nil)) + 1)
+	}
+	down, up := l.arcs()
+	hi, _ := down.Add(up).Uint64s()
+	return float64(len(l.smaller)+len(l.larger)) / (float64(hi) / (1 << 64))
+}
+
+// surrounds reports whether the set spans everything as near to key as the
+// farthest of nodes, so that no node outside the set can be nearer.
+func (l *LeafSet) surrounds(key ring.ID, nodes []*Contact) bool {
+	reach := ring.Distance(key, nodes[len(nodes)-1].ID)
+	return l.Covers(key.Add(reach)) && l.Covers(key.Sub(reach))
+}
+
+// sortByDistance orders contacts by ring distance to key, nearest first.
+func sortByDistance(cs []*Contact, key ring.ID) {
+	slices.SortFunc(cs, func(a, b *Contact) int { return ring.CompareDistance(key, a.ID, b.ID) })
+}

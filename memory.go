@@ -1,0 +1,57 @@
+package pastry
+
+// memory remembers values by message for a while: at most size of them, the
+// oldest going first, and each until it expires.
+type memory[T any] struct {
+	size int
+	m    map[MessageID]*T
+	fifo []memo
+	head int // index of the oldest in fifo
+}
+
+type memo struct {
+	id      MessageID
+	expires Time
+}
+
+func newMemory[T any](size int) memory[T] {
+	return memory[T]{size: size, m: make(map[MessageID]*T)}
+}
+
+func (m *memory[T]) get(id MessageID) *T { return m.m[id] }
+
+// add remembers v, until expires at the latest; what was known of id goes.
+func (m *memory[T]) add(id MessageID, v *T, expires Time) {
+	for len(m.fifo)-m.head >= m.size {
+		m.dropOldest()
+	}
+	m.m[id] = v
+	m.fifo = append(m.fifo, memo{id, expires})
+}
+
+func (m *memory[T]) forget(id MessageID) { delete(m.m, id) }
+
+// expire forgets from the oldest on whatever has expired.
+func (m *memory[T]) expire(now Time) {
+	for m.head < len(m.fifo) && m.fifo[m.head].expires <= now {
+		m.dropOldest()
+	}
+}
+
+func (m *memory[T]) dropOldest() {
+	delete(m.m, m.fifo[m.head].id)
+	m.head++
+	if m.head > 64 && m.head > len(m.fifo)/2 {
+		m.fifo = append(m.fifo[:0], m.fifo[m.head:]...)
+		m.head = 0
+	}
+}
+
+// each calls f for every value, latest first, until f returns false.
+func (m *memory[T]) each(f func(MessageID, *T) bool) {
+	for i := len(m.fifo) - 1; i >= m.head; i-- {
+		if v := m.m[m.fifo[i].id]; v != nil && !f(m.fifo[i].id, v) {
+			return
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package pastry
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	maxLost     = 64              // dead contacts kept in mind
+	lookupPause = 5 * time.Second // between two lookups into a lost part
+)
+
+// A ring that was split by the network goes on as two. The halves find each
+// other again through those who were lost: each node tries one of its dead
+// contacts, or of the seeds it joined through, every MergeInterval. When one
+// answers, all the others are tried at once, and a lookup of the node's own id
+// is routed through the one that answered, whose part of the ring names the
+// neighbours there. Leaf exchanges spread the rest.
+
+// mourn keeps a dead contact in mind.
+func (n *RawNode) mourn(c *Contact) {
+	n.lost = slices.DeleteFunc(n.lost, func(o *Contact) bool { return o.ID == c.ID })
+	if len(n.lost) == maxLost {
+		n.lost = slices.Delete(n.lost, 0, 1)
+	}
+	n.lost = append(n.lost, c)
+}
+
+// seekLost tries one of the lost contacts.
+func (n *RawNode) seekLost() {
+	n.arm(timerMerge, n.jitter(n.cfg.MergeInterval))
+	all := append(slices.Clone(n.lost), n.join.seeds...)
+	for range all {
+		n.lostNext = (n.lostNext + 1) % len(all)
+		if c := all[n.lostNext]; n.tryLost(c) {
+			return
+		}
+	}
+}
+
+// tryLost probes a contact once, and reports whether there was reason to.
+func (n *RawNode) tryLost(c *Contact) bool {
+	ps := n.peers[c.ID]
+	if c.ID == n.self.ID || c.Client || ps != nil && (ps.usable() || ps.probe != nil) {
+		return false
+	}
+	ps = n.peer(c)
+	n.ask(ps, whyLost, WantLeaves, 0)
+	ps.probe.limit = 1
+	return true
+}
+
+// found follows up on a lost contact that answered.
+func (n *RawNode) found(p *peerState) {
+	n.lost = slices.DeleteFunc(n.lost, func(o *Contact) bool { return o.ID == p.c.ID })
+	if !p.usable() || n.state == StateJoining {
+		return
+	}
+	for _, c := range slices.Clone(n.lost) {
+		n.tryLost(c)
+	}
+	if n.lookedUp == 0 || n.now-n.lookedUp >= Time(lookupPause) {
+		n.lookedUp = n.now
+		n.lookup(p.c, func(a *Answer) {
+			for _, c := range a.Contacts {
+				n.consider(c)
+			}
+		})
+	}
+}
+
+// startMerge looks for another part of the ring through the contacts given.
+func (n *RawNode) startMerge(contacts []*Contact) {
+	for _, c := range contacts {
+		if !slices.ContainsFunc(n.join.seeds, func(o *Contact) bool { return o.ID == c.ID }) {
+			n.join.seeds = append(n.join.seeds, c)
+		}
+		if n.tryLost(c) {
+			n.peers[c.ID].probe.limit = n.cfg.ProbeTries
+		}
+	}
+}

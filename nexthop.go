@@ -1,0 +1,81 @@
+package pastry
+
+import "github.com/secondbit/pastry/ring"
+
+// NextHop returns the contact to which a message for key goes next. It reports
+// false when n is the root of key, or knows nobody closer, and must deliver.
+//
+// If key is within the leaf set's span, the closest leaf or n itself wins.
+// Otherwise the entry at row SharedPrefixLen(n.ID, key), in digits, is used,
+// unless a usable neighbour shares still more digits with key; failing both,
+// any neighbour that matches as long a prefix as n and is closer, the rare
+// case. So a table hop lengthens the prefix and every other hop shrinks ring
+// distance.
+//
+// Contacts for which skip returns true are passed over; skip may be nil.
+// NextHop does not allocate or change n. See Rowstron and Druschel (2001),
+// section 2.3.
+func (n *RawNode) NextHop(key ring.ID, skip func(ring.ID) bool) (Contact, bool) {
+	if c := n.nextHop(key, skip); c != nil {
+		return *c, true
+	}
+	return Contact{}, false
+}
+
+// nextHop is where the route of every message is decided.
+func (n *RawNode) nextHop(key ring.ID, skip func(ring.ID) bool) *Contact {
+	if n.state != StateClient && n.leaves.Covers(key) {
+		return n.leaves.Closest(key, skip)
+	}
+	b := n.cfg.DigitBits
+	shared := ring.SharedPrefixLen(n.self.ID, key, b)
+	digits := shared
+	c := n.table.Lookup(key, skip)
+	if c != nil {
+		digits = ring.SharedPrefixLen(c.ID, key, b)
+	}
+	if p, _ := n.known.longest(key, b, digits, skip); p != nil {
+		return p.c
+	}
+	if c != nil {
+		return c
+	}
+	if n.state == StateClient { // root of nothing: somebody must take it
+		return n.anyClosest(key, skip)
+	}
+	if p := n.known.closest(key, n.self.ID, b, shared, skip); p != nil {
+		return p.c
+	}
+	return nil
+}
+
+// anyClosest returns the usable peer closest to key, wherever n itself is.
+func (n *RawNode) anyClosest(key ring.ID, skip func(ring.ID) bool) *Contact {
+	var best *Contact
+	for _, p := range n.known {
+		if (best == nil || ring.Closer(key, p.c.ID, best.ID)) && (skip == nil || !skip(p.c.ID)) {
+			best = p.c
+		}
+	}
+	return best
+}
+
+// Replicas appends the k nodes closest to key, self included where it belongs,
+// nearest first: the nodes that hold the key's replicas. It reports false, and
+// appends nothing, when they lie outside the leaf set, so that n cannot know
+// them; ask a node closer to key then.
+func (n *RawNode) Replicas(to []*Contact, key ring.ID, k int) ([]*Contact, bool) {
+	if n.state != StateActive || !n.leaves.Covers(key) {
+		return to, false
+	}
+	all := append(n.leaves.AppendMembers(nil), n.self)
+	sortByDistance(all, key)
+	if k > len(all) && !n.leaves.Wraps() {
+		return to, false
+	}
+	all = all[:min(k, len(all))]
+	if !n.leaves.Wraps() && !n.leaves.surrounds(key, all) {
+		return to, false
+	}
+	return append(to, all...), true
+}

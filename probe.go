@@ -1,0 +1,387 @@
+package pastry
+
+import (
+	"slices"
+	"time"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// quarantine is how long hearsay about a node that was found dead is ignored. A
+// word from the node itself ends it at once.
+const quarantine = time.Minute
+
+// purpose tells why a node is probed; several may come together.
+type purpose uint8
+
+const (
+	whyAlive    purpose = 1 << iota // it was silent
+	whyLeaf                         // to let it into the leaf set
+	whyTable                        // to let it into the table, if it is near
+	whySeek                         // to find a nearby member to join through
+	whyExchange                     // to compare tables
+	whyLost                         // to see whether a lost part of the ring is back
+	whyTell                         // so that it learns what this node is
+	whyGrant                        // to see what became of a joiner
+)
+
+// probe is a question to which the answer is outstanding.
+type probe struct {
+	seq   uint64 // of the last try
+	why   purpose
+	want  Want
+	row   int
+	begun Time
+	sent  []sending // the tries so far
+	due   Time      // when the last try's time is over
+	tries int
+	limit int // tries after which the node counts as dead
+}
+
+type sending struct {
+	seq uint64
+	at  Time
+}
+
+// sentAt returns when the try with this number was sent.
+func (p *probe) sentAt(seq uint64) (Time, bool) {
+	for _, s := range p.sent {
+		if s.seq == seq {
+			return s.at, true
+		}
+	}
+	return 0, false
+}
+
+// maxTries bounds the tries at a node that lives but does not answer.
+const maxTries = 8
+
+// ask probes a peer, or adds to the probe under way.
+func (n *RawNode) ask(p *peerState, why purpose, want Want, row int) {
+	pr := p.probe
+	if pr == nil {
+		p.probe = &probe{why: why, want: want, row: row, begun: n.now, limit: n.cfg.ProbeTries}
+		n.count(why, 1)
+		n.sendProbe(p)
+		return
+	}
+	n.count(why&^pr.why, 1)
+	pr.why |= why
+	if more := want &^ pr.want; more != 0 {
+		pr.want, pr.row = pr.want|want, row
+		pr.tries, pr.sent = 0, nil
+		n.sendProbe(p)
+	}
+}
+
+// count keeps the numbers of probes that others wait for.
+func (n *RawNode) count(why purpose, by int) {
+	if why&whyLeaf != 0 {
+		n.admitting += by
+	}
+	if why&whyTable != 0 {
+		n.asking += by
+	}
+}
+
+func (n *RawNode) sendProbe(p *peerState) {
+	pr := p.probe
+	pr.tries++
+	pr.seq = n.nextSeq()
+	pr.sent = append(pr.sent, sending{pr.seq, n.now})
+	wait := p.rtt.timeout(Time(n.cfg.MinProbeTimeout), Time(n.cfg.ProbeTimeout))
+	pr.due = n.now + wait
+	n.timers.push(timer{at: pr.due, kind: timerProbe, id: p.c.ID, ref: pr.seq})
+	pkt := &Packet{Kind: KindProbe, Seq: pr.seq, Want: pr.want, Row: pr.row}
+	if pr.want == WantLeaves && p.version != 0 && p.compared == n.leaves.version {
+		pkt.Version = p.version
+	}
+	n.send(p, pkt)
+}
+
+// probeDue is called when a probe's time may be over.
+func (n *RawNode) probeDue(id ring.ID, seq uint64) {
+	p := n.peers[id]
+	if p == nil || p.probe == nil || p.probe.seq != seq || p.probe.due > n.now {
+		return
+	}
+	heard := p.heard > p.probe.begun
+	if p.probe.tries < p.probe.limit || heard && p.probe.tries < maxTries {
+		n.sendProbe(p)
+		return
+	}
+	n.endProbe(p, heard)
+}
+
+// probeFailed cuts short the wait for a probe that could not be sent.
+func (n *RawNode) probeFailed(p *peerState, seq uint64) {
+	if p.probe == nil || p.probe.seq != seq {
+		return
+	}
+	p.probe.due = min(p.probe.due, n.now+Time(n.cfg.MinProbeTimeout)/2)
+	n.timers.push(timer{at: p.probe.due, kind: timerProbe, id: p.c.ID, ref: seq})
+}
+
+// endProbe ends the probe of a peer with what it showed.
+func (n *RawNode) endProbe(p *peerState, alive bool) {
+	pr := p.probe
+	p.probe = nil
+	n.count(pr.why, -1)
+	if alive {
+		n.stats.ProbeAlive++
+		p.live = true
+		n.admit(p)
+	} else {
+		n.stats.ProbeDead++
+		n.bury(p)
+	}
+	n.probed(p, pr.why, alive)
+}
+
+// probed tells whoever waited for the outcome of a probe.
+func (n *RawNode) probed(p *peerState, why purpose, alive bool) {
+	if why&whyTable != 0 {
+		n.pumpCandidates()
+	}
+	if why&whyLost != 0 && alive {
+		n.found(p)
+	}
+	if why&whyGrant != 0 && alive {
+		n.settleGrant(p)
+	}
+	n.joinProbed(p, why, alive)
+}
+
+// onProbe answers a probe.
+func (n *RawNode) onProbe(from *peerState, p *Packet) {
+	r := &Packet{Kind: KindProbeReply, Seq: p.Seq, Want: p.Want, Row: p.Row, Period: n.tuning.own}
+	if p.Want&WantLeaves != 0 {
+		r.Version = n.leaves.version + 1 // zero is no version
+		if p.Version != r.Version {
+			r.Contacts = n.leaves.AppendMembers(r.Contacts)
+		}
+	}
+	if p.Want&WantHood != 0 {
+		r.Contacts = n.hood.AppendMembers(r.Contacts)
+	}
+	if p.Want&WantRow != 0 {
+		r.Contacts = n.table.AppendRow(r.Contacts, p.Row)
+	}
+	n.send(from, r)
+	n.heardFrom(from)
+}
+
+// heardFrom lets a node that shows itself into the tables it belongs to, after
+// a probe of this node's own.
+func (n *RawNode) heardFrom(p *peerState) {
+	if p.state == StateActive && !p.c.Client && p.probe == nil {
+		n.consider(p.c)
+	}
+}
+
+// onProbeReply takes in the answer to a probe.
+func (n *RawNode) onProbeReply(from *peerState, p *Packet) {
+	pr := from.probe
+	if pr == nil {
+		n.heardFrom(from)
+		return
+	}
+	sentAt, ok := pr.sentAt(p.Seq)
+	if !ok {
+		return // the answer to an earlier, smaller question
+	}
+	n.measured(from, n.now-sentAt)
+	from.period = p.Period
+	// Names are only worth asking about when they come from somebody active.
+	named := p.Contacts
+	if p.Want&WantLeaves != 0 && from.state == StateActive {
+		if from.version == p.Version && len(named) == 0 {
+			from.compared = n.leaves.version
+		} else {
+			from.version, from.compared = p.Version, n.leaves.version
+			if p.Want == WantLeaves {
+				n.missing(from, named)
+			}
+		}
+	}
+	n.name(named)
+	n.endProbe(from, true)
+	for _, c := range named {
+		n.consider(c)
+	}
+	n.joinStep()
+}
+
+// missing probes those members of this node's leaf set that a neighbour should
+// have in its own and does not name: it may know that they are dead.
+func (n *RawNode) missing(from *peerState, named []*Contact) {
+	if len(named) == 0 {
+		return
+	}
+	theirs := NewLeafSet(from.c.ID, n.cfg.LeafSetSize)
+	for _, c := range named {
+		theirs.Insert(c)
+	}
+	for _, c := range n.leaves.AppendMembers(nil) {
+		ps := n.peers[c.ID]
+		if theirs.Wants(c.ID) && ps != nil && n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
+			n.ask(ps, whyAlive, 0, 0)
+		}
+	}
+}
+
+// consider decides whether a node that was named, or showed itself, is worth a
+// probe, and lets it in at once when it is known to be alive.
+func (n *RawNode) consider(c *Contact) {
+	if c.ID == n.self.ID || c.Client {
+		return
+	}
+	ps := n.peers[c.ID]
+	if ps != nil && ps.usable() && n.now-ps.heard < Time(n.cfg.Heartbeat) {
+		n.admit(ps)
+		return
+	}
+	if g, dead := n.dead[c.ID]; dead && c.Epoch <= g.epoch {
+		return
+	}
+	if ps != nil && ps.state == StateLeaving && c.Epoch <= ps.c.Epoch {
+		return
+	}
+	switch {
+	case n.state == StateJoining:
+		n.considerJoining(c)
+	case n.state != StateClient && n.leaves.Wants(c.ID):
+		n.ask(n.peer(c), whyLeaf, WantLeaves, 0)
+	case n.table.Contains(c.ID):
+	case n.worthTable(c):
+		n.addCandidate(c)
+	}
+}
+
+// worthTable reports whether the entry of c is empty, or c is predicted to be
+// clearly nearer than its primary.
+func (n *RawNode) worthTable(c *Contact) bool {
+	primary := n.table.Primary(c.ID)
+	if primary == nil {
+		return true
+	}
+	d, ok := n.predict(c)
+	return ok && d < n.distance(primary)*4/5
+}
+
+const (
+	maxAsking     = 4   // table candidates probed at once
+	maxCandidates = 256 // waiting
+)
+
+func (n *RawNode) addCandidate(c *Contact) {
+	same := func(o *Contact) bool { return o.ID == c.ID }
+	if len(n.candidate) < maxCandidates && !slices.ContainsFunc(n.candidate, same) {
+		n.candidate = append(n.candidate, c)
+		n.pumpCandidates()
+	}
+}
+
+// pumpCandidates probes table candidates, a few at a time, nothing while the
+// node still joins: the leaf set goes first.
+func (n *RawNode) pumpCandidates() {
+	for (n.state != StateJoining || n.self.Client) && n.asking < maxAsking && len(n.candidate) > 0 {
+		c := n.candidate[0]
+		n.candidate = n.candidate[1:]
+		if !n.table.Contains(c.ID) && n.worthTable(c) {
+			n.ask(n.peer(c), whyTable, 0, 0)
+		}
+	}
+}
+
+// admit lets a peer that is alive into every table it belongs to.
+func (n *RawNode) admit(p *peerState) {
+	if !p.usable() {
+		n.stats.Refused++
+		return
+	}
+	n.known.insert(p)
+	d := n.distance(p.c)
+	n.table.Insert(p.c, n.distance)
+	if n.hood.Wants(d) || n.hood.Contains(p.c.ID) {
+		n.hood.Insert(p.c, d)
+	}
+	if !n.self.Client && n.leaves.Insert(p.c) && n.state == StateActive {
+		n.emit(Action{Kind: ActJoined, To: p.c})
+		n.leavesChanged()
+	}
+}
+
+// evict takes a peer out of every table without calling it dead.
+func (n *RawNode) evict(p *peerState) {
+	id := p.c.ID
+	n.known.remove(id)
+	n.hood.Remove(id)
+	_, emptied := n.table.Remove(id)
+	if n.leaves.Get(id) != nil {
+		n.removeLeaf(id)
+	}
+	if emptied {
+		n.repairRow(id)
+	}
+	n.reroute(p)
+}
+
+// bury records that a peer is dead, and makes good what it leaves behind.
+func (n *RawNode) bury(p *peerState) {
+	id := p.c.ID
+	wasLeaf, held := n.leaves.Get(id) != nil, n.holds(id)
+	p.live = false
+	n.dead[id] = grave{at: n.now, epoch: p.c.Epoch}
+	n.armExpire()
+	n.releaseGrant(id)
+	if held {
+		n.tuning.failed(n.now)
+		n.mourn(p.c)
+		n.emit(Action{Kind: ActGone, To: p.c})
+	}
+	n.evict(p)
+	if wasLeaf && n.state == StateActive {
+		n.tellSuspect(id)
+	}
+	if !p.connected {
+		delete(n.peers, id)
+		n.emit(Action{Kind: ActForget, To: p.c})
+	}
+}
+
+// gone takes leave of a peer that says it goes.
+func (n *RawNode) gone(p *peerState) {
+	if n.holds(p.c.ID) {
+		n.emit(Action{Kind: ActGone, To: p.c, Code: CodeNotActive})
+	}
+	p.live = false
+	n.releaseGrant(p.c.ID)
+	n.evict(p)
+}
+
+func (n *RawNode) isDead(p *peerState) bool {
+	_, dead := n.dead[p.c.ID]
+	return dead
+}
+
+// tellSuspect tells the leaf set that a leaf is dead. Each confirms it with a
+// probe of its own.
+func (n *RawNode) tellSuspect(id ring.ID) {
+	for _, c := range n.leaves.AppendMembers(nil) {
+		n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}})
+	}
+}
+
+// onSuspect confirms what a neighbour believes to be dead. Since somebody has
+// found it silent before, one try less is enough.
+func (n *RawNode) onSuspect(from *peerState, p *Packet) {
+	for _, id := range p.Suspects {
+		ps := n.peers[id]
+		if ps == nil || id == from.c.ID || !n.holds(id) || ps.probe != nil {
+			continue
+		}
+		n.ask(ps, whyAlive, 0, 0)
+		ps.probe.limit = max(1, n.cfg.ProbeTries-1)
+	}
+}

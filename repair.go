@@ -1,0 +1,197 @@
+package pastry
+
+import (
+	"slices"
+	"time"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+const (
+	settleTime  = time.Second      // between leaf exchanges right after a change
+	repairPause = time.Second      // between two repairs of one row
+	gapPause    = 30 * time.Second // between two fillings of a gap found in routing
+)
+
+// rowRepair remembers when each row was last repaired.
+type rowRepair struct {
+	repaired, filled []Time // by row; zero is never
+	next             int    // row to exchange next
+}
+
+func pass(times *[]Time, row int, now Time, pause time.Duration) bool {
+	for len(*times) <= row {
+		*times = append(*times, 0)
+	}
+	if last := (*times)[row]; last != 0 && now-last < Time(pause) {
+		return false
+	}
+	(*times)[row] = now
+	return true
+}
+
+// leavesChanged follows up on a change of the leaf set.
+func (n *RawNode) leavesChanged() {
+	if n.state != StateActive {
+		return
+	}
+	n.emit(Action{Kind: ActLeaves})
+	n.leafWait = settleTime
+	n.arm(timerLeaves, n.jitter(settleTime)/2)
+	n.arm(timerMonitor, 0)
+}
+
+// removeLeaf takes a node out of the leaf set and asks for a successor: the
+// farthest leaf left on each side it was on knows who is beyond.
+func (n *RawNode) removeLeaf(id ring.ID) {
+	_, smaller := n.leaves.search(false, id)
+	_, larger := n.leaves.search(true, id)
+	n.leaves.Remove(id)
+	if n.state == StateActive {
+		if smaller {
+			n.askFarthest(n.leaves.smaller)
+		}
+		if larger {
+			n.askFarthest(n.leaves.larger)
+		}
+	}
+	n.leavesChanged()
+}
+
+func (n *RawNode) askFarthest(side []*Contact) {
+	if len(side) > 0 {
+		n.ask(n.peer(side[len(side)-1]), whyExchange, WantLeaves, 0)
+	}
+}
+
+// exchangeLeaves compares leaf sets with neighbours: with both immediate ones
+// soon after a change, then with one after the other, ever more seldom.
+func (n *RawNode) exchangeLeaves() {
+	if n.state != StateActive {
+		return
+	}
+	sides := [2][]*Contact{n.leaves.smaller, n.leaves.larger}
+	settled := n.leafWait >= 4*settleTime
+	for i, side := range sides {
+		if len(side) == 0 || settled && n.exchanges%2 != i {
+			continue
+		}
+		c := side[0]
+		if settled && n.exchanges%4 >= 2 {
+			c = side[len(side)-1]
+		}
+		n.ask(n.peer(c), whyExchange, WantLeaves, 0)
+	}
+	n.exchanges++
+	n.leafWait = min(2*max(n.leafWait, settleTime), max(n.cfg.LeafExchange, settleTime))
+	if n.cfg.LeafExchange > 0 {
+		n.arm(timerLeaves, n.jitter(n.leafWait))
+	}
+}
+
+// heartbeat gives the left neighbour a sign of life, unless it had one of late.
+func (n *RawNode) heartbeat() {
+	if n.state != StateActive {
+		return
+	}
+	wait := n.cfg.Heartbeat
+	if c := n.leaves.Left(); c != nil {
+		ps := n.peer(c)
+		if since := time.Duration(n.now - ps.sent); since < wait {
+			wait -= since
+		} else {
+			n.send(ps, &Packet{Kind: KindHeartbeat})
+		}
+	}
+	n.arm(timerHeartbeat, wait)
+}
+
+// monitor probes the right neighbour when it was silent for longer than it
+// should be. A neighbour that has just become the right one and was not heard
+// for long is probed at once, so that a row of dead neighbours does not take a
+// heartbeat each.
+func (n *RawNode) monitor() {
+	c := n.leaves.Right()
+	if n.state != StateActive || c == nil {
+		return
+	}
+	ps := n.peer(c)
+	patience := Time(n.cfg.Heartbeat)*6/5 + 2*ps.rtt.smoothed
+	if silent := n.now - ps.heard; silent < patience {
+		n.arm(timerMonitor, time.Duration(patience-silent))
+		return
+	}
+	n.ask(ps, whyAlive, 0, 0)
+	n.arm(timerMonitor, n.cfg.Heartbeat)
+}
+
+// repairRow looks for a replacement of a table entry that became empty, from
+// another node of the same row, or of the next ones.
+func (n *RawNode) repairRow(id ring.ID) {
+	if n.state != StateActive && n.state != StateClient {
+		return
+	}
+	row := ring.SharedPrefixLen(n.self.ID, id, n.cfg.DigitBits)
+	if !pass(&n.rows.repaired, row, n.now, repairPause) {
+		return
+	}
+	for r := row; r < n.table.Rows(); r++ {
+		if entries := n.table.AppendRow(nil, r); len(entries) > 0 {
+			c := entries[n.rng.IntN(len(entries))]
+			n.ask(n.peer(c), whyExchange, WantRow, row)
+			return
+		}
+	}
+}
+
+// fillGap asks the next hop for the row in which routing found no entry for the
+// key: the hop shares at least as many digits, so its row fits.
+func (n *RawNode) fillGap(key ring.ID, hop *Contact) {
+	if n.state != StateActive || n.leaves.Covers(key) || n.table.Primary(key) != nil {
+		return
+	}
+	row := ring.SharedPrefixLen(n.self.ID, key, n.cfg.DigitBits)
+	if pass(&n.rows.filled, row, n.now, gapPause) {
+		n.ask(n.peer(hop), whyExchange, WantRow, row)
+	}
+}
+
+// exchangeRows asks one node of the next row for its row.
+func (n *RawNode) exchangeRows() {
+	if n.cfg.RowExchange <= 0 {
+		return
+	}
+	if rows := n.table.Rows(); rows > 0 {
+		n.rows.next = (n.rows.next + 1) % rows
+		if entries := n.table.AppendRow(nil, n.rows.next); len(entries) > 0 {
+			c := entries[n.rng.IntN(len(entries))]
+			n.ask(n.peer(c), whyExchange, WantRow, n.rows.next)
+		}
+	}
+	n.arm(timerRows, n.jitter(n.cfg.RowExchange/time.Duration(max(1, n.table.Rows()))))
+}
+
+// probeTable probes the next contact of the table and the neighborhood set that
+// was not heard during a probing period. Each gets its turn once a period.
+func (n *RawNode) probeTable() {
+	n.retune()
+	all := n.hood.AppendMembers(n.table.AppendAll(nil))
+	for range all {
+		n.tuning.next = (n.tuning.next + 1) % len(all)
+		ps := n.peers[all[n.tuning.next].ID]
+		if ps != nil && ps.probe == nil && time.Duration(n.now-ps.heard) >= n.tuning.period {
+			n.ask(ps, whyAlive, 0, 0)
+			break
+		}
+	}
+	n.arm(timerTable, n.tuning.period/time.Duration(len(all)+1))
+}
+
+// median returns the middle one of ds, which it sorts; zero if there is none.
+func median(ds []time.Duration) time.Duration {
+	if len(ds) == 0 {
+		return 0
+	}
+	slices.Sort(ds)
+	return ds[len(ds)/2]
+}

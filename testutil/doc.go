@@ -1,0 +1,25 @@
+// Package testutil is for the tests of programs that embed a router: it runs
+// many real libp2p hosts in one process, over a network that is simulated.
+//
+// A [Network] gives each host an address, an identity and a place in the world,
+// all from one seed, and can lose packets, crash hosts without a goodbye and
+// split into parts. Hosts speak QUIC as they do elsewhere; only their UDP
+// sockets are not real.
+//
+// Use it inside a testing/synctest bubble, where time is virtual: an hour of
+// silence costs no more than what the hosts do in it. Create and close the
+// network within the bubble:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		nw, err := testutil.NewNetwork(testutil.NetworkConfig{Seed: 1})
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		defer nw.Close()
+//		a, err := nw.NewHost()
+//		...
+//	})
+//
+// Outside a bubble it works too, in real time. Identities, addresses, latencies
+// and regions repeat with the seed; the order in which goroutines run does not.
+package testutil

@@ -1,0 +1,96 @@
+package pastry
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	minTablePeriod = 10 * time.Second
+	maxTablePeriod = time.Hour
+	failureHistory = 16 // failures from which the failure rate is estimated
+)
+
+// tuning chooses how often the routing table is probed: as seldom as the share
+// of lookups that meet a dead hop allows. See Castro, Costa and Rowstron,
+// Performance and Dependability of Structured Peer-to-Peer Overlays (DSN 2004),
+// section 4.1.
+type tuning struct {
+	period   time.Duration // in force: the median of what the neighbours found
+	own      time.Duration // as found by this node, zero before
+	since    Time          // when the node became active
+	failures []Time        // the latest, oldest first
+	next     int           // table contact to probe next
+	tuned    Time
+}
+
+// failed notes that a contact in a table was found dead.
+func (t *tuning) failed(now Time) {
+	if len(t.failures) == failureHistory {
+		t.failures = append(t.failures[:0], t.failures[1:]...)
+	}
+	t.failures = append(t.failures, now)
+}
+
+// rate estimates the failures per second of one node, from those seen among
+// held contacts. With a short history it counts one that happens just now.
+func (t *tuning) rate(now Time, held int) float64 {
+	k, from := len(t.failures), t.since
+	if k == failureHistory {
+		from = t.failures[0]
+	} else {
+		k++
+	}
+	span := time.Duration(max(now-from, Time(time.Second)))
+	return float64(k) / (float64(max(held, 1)) * span.Seconds())
+}
+
+// lossRate returns the probability that a lookup meets a dead hop: hops-1 hops
+// from the table, probed every period, and one from the leaf set, watched by
+// heartbeats. Detection takes the period and the probes. All in seconds.
+func lossRate(period, leafDetect, probing, failureRate, hops float64) float64 {
+	leaf := 1 - deadShare(leafDetect+probing, failureRate)
+	table := 1 - deadShare(period+probing, failureRate)
+	return 1 - leaf*math.Pow(table, max(hops-1, 0))
+}
+
+// deadShare returns the probability that an entry whose death takes t seconds
+// to be found is dead when it is used, at a failure rate per second.
+func deadShare(t, rate float64) float64 {
+	x := t * rate
+	if x < 1e-9 {
+		return 0
+	}
+	return 1 - (1-math.Exp(-x))/x
+}
+
+// retune finds the longest period at which the loss target holds, and takes
+// the median of that and what the neighbours found.
+func (n *RawNode) retune() {
+	t := &n.tuning
+	if t.tuned != 0 && n.now-t.tuned < Time(minTablePeriod) {
+		return
+	}
+	t.tuned = n.now
+	rate := t.rate(n.now, len(n.known))
+	base := math.Exp2(float64(n.cfg.DigitBits))
+	hops := math.Log(max(n.leaves.EstimateSize(), 2)) / math.Log(base) * (base - 1) / base
+	probing := n.cfg.MinProbeTimeout.Seconds() * float64(n.cfg.ProbeTries)
+	low, high := minTablePeriod, maxTablePeriod
+	for high-low > time.Second {
+		mid := (low + high) / 2
+		if lossRate(mid.Seconds(), n.cfg.Heartbeat.Seconds(), probing, rate, hops) > n.cfg.LossTarget {
+			high = mid
+		} else {
+			low = mid
+		}
+	}
+	t.own = low
+	periods := []time.Duration{t.own}
+	for _, p := range n.known {
+		if p.period > 0 {
+			periods = append(periods, p.period)
+		}
+	}
+	t.period = min(max(median(periods), minTablePeriod), maxTablePeriod)
+}
