@@ -20,25 +20,26 @@ type call struct {
 	attempt  uint32
 	wait     Time     // until the next send by the origin
 	transit  *transit // on its way to the first hop, nil while the node is not active
-	first    *Contact // the first hop if it was chosen; for joins and lookups
+	first    *Contact // the first hop if it was chosen: always for a join, else for the first try
 	done     func(*Answer)
 }
 
 // delivery is a message that was delivered, here or by the node that was root
 // before.
 type delivery struct {
-	key    ring.ID
-	by     PeerID // another node, empty for this one
-	origin ring.ID
-	hops   int
-	path   []PeerID
-	answer *Answer // nil while the application has not answered
-	prev   *Contact
+	key      ring.ID
+	by       PeerID // another node, empty for this one
+	origin   PeerID
+	originID ring.ID
+	hops     int
+	path     []PeerID
+	answer   *Answer // nil while the application has not answered
+	prev     *Contact
 }
 
 // startCall sends a message of this node's own.
-func (n *RawNode) startCall(m *Routed, ttl time.Duration) {
-	c := &call{msg: m, wait: Time(firstRetry)}
+func (n *RawNode) startCall(m *Routed, ttl time.Duration, first *Contact) {
+	c := &call{msg: m, wait: Time(firstRetry), first: first}
 	if n.reqRTT.smoothed > 0 {
 		c.wait = n.reqRTT.timeout(Time(minRetry), Time(firstRetry)) * 2
 	}
@@ -53,7 +54,8 @@ func (n *RawNode) begin(c *call, ttl time.Duration) {
 
 // attempt sends the message of a call, or lets it wait until the node is ready.
 func (n *RawNode) attempt(c *call) {
-	ready := n.state == StateActive || n.state == StateClient || c.first != nil
+	direct := c.first != nil && (c.attempt == 0 || c.msg.Join)
+	ready := n.state == StateActive || n.state == StateClient || direct
 	if ready {
 		c.transit = &transit{expires: c.deadline, in: &Packet{Kind: KindRoute, Msg: c.msg, Attempt: c.attempt,
 			TTL: time.Duration(c.deadline - n.now)}}
@@ -61,7 +63,7 @@ func (n *RawNode) attempt(c *call) {
 	n.timers.push(timer{at: min(c.deadline, n.now+c.wait), kind: timerCall, msg: c.msg.ID})
 	switch {
 	case !ready:
-	case c.first != nil:
+	case direct:
 		c.transit.fixed = true
 		n.transmit(c.transit, n.peer(c.first))
 	default:
@@ -140,13 +142,13 @@ func (n *RawNode) deliver(p *Packet) {
 		n.deliveredBefore(d, nil, p)
 		return
 	}
-	d := &delivery{key: m.Key, origin: m.OriginID, hops: p.Hops, path: append(slices.Clip(p.Path), n.self.Peer)}
+	d := &delivery{key: m.Key, origin: m.Origin, originID: m.OriginID, hops: p.Hops, path: append(slices.Clip(p.Path), n.self.Peer)}
 	if r := n.relays.get(m.ID); r != nil {
 		d.prev = r.prev
 	}
 	n.deliveries.add(m.ID, d, n.now+Time(maxTTL+memoryTime))
 	n.armExpire()
-	n.emit(Action{Kind: ActDeliver, Msg: m, Hops: p.Hops, Path: d.path})
+	n.emit(Action{Kind: ActDeliver, Msg: m, Hops: p.Hops, Path: d.path, TTL: p.TTL})
 }
 
 // delivered sends back what the application answered. A forged message is
@@ -156,7 +158,7 @@ func (n *RawNode) delivered(in Input) {
 	if d == nil || d.answer != nil {
 		return
 	}
-	d.answer = &Answer{ID: in.ID, Origin: in.Msg.Origin, OriginID: d.origin, Root: n.self.Peer, Code: in.Code,
+	d.answer = &Answer{ID: in.ID, Origin: d.origin, OriginID: d.originID, Root: n.self.Peer, Code: in.Code,
 		Hops: d.hops, Path: d.path, Payload: in.Payload, Auth: in.Auth}
 	if in.Code == CodeForged {
 		n.stats.Drops[DropForged]++
@@ -266,12 +268,13 @@ func (n *RawNode) acked(t *transit) {
 	}
 }
 
-// handover returns the messages delivered of late whose keys are closer to the
-// node at id than to this one.
+// handover returns the messages delivered of late of which the node at id may
+// become root: those whose keys are closer to it than to this one, or all when
+// this one leaves.
 func (n *RawNode) handover(id ring.ID) []Delivery {
 	var ds []Delivery
 	n.deliveries.each(func(m MessageID, d *delivery) bool {
-		if ring.Closer(d.key, id, n.self.ID) {
+		if n.state == StateLeaving || ring.Closer(d.key, id, n.self.ID) {
 			by := d.by
 			if by == "" {
 				by = n.self.Peer

@@ -77,7 +77,7 @@ func (n *RawNode) accept(from *Contact, p *Packet) {
 	next := n.nextHopFor(p.Msg, nil)
 	if next != nil && n.apps[p.Msg.App] && !p.Msg.Join && !p.Msg.Direct {
 		n.forwarding[id] = t
-		n.emit(Action{Kind: ActForward, To: next, Msg: p.Msg, Hops: p.Hops})
+		n.emit(Action{Kind: ActForward, To: next, Msg: p.Msg, Hops: p.Hops, TTL: p.TTL})
 		n.after(Time(min(p.TTL, maxTTL)), timer{kind: timerCall, msg: id})
 		return
 	}

@@ -52,8 +52,18 @@ type joining struct {
 
 // lease is a neighbour's grant as the joiner holds it.
 type lease struct {
-	from  ring.ID
-	until Time
+	from ring.ID
+	at   Time // when it was asked for
+}
+
+// fresh reports whether the lease is one by which the node may become active.
+// It must be much younger than the grant is long: should the neighbour that gave
+// it die, the next one, which does not know of it, takes the joiner's keys for
+// its own as soon as it has found out.
+func (n *RawNode) fresh(l lease, from *Contact) bool {
+	age := n.now - l.at
+	limit := Time(2*n.cfg.MinProbeTimeout) + 4*n.peer(from).rtt.smoothed
+	return l.at != 0 && l.from == from.ID && age <= limit && age < Time(n.cfg.GrantLease)*9/10
 }
 
 // holding reports whether some neighbour may already send messages for the
@@ -325,7 +335,7 @@ func (n *RawNode) requestGrant() {
 			n.restart()
 			return
 		}
-		if l := j.leases[side]; l.from != c.ID || l.until <= n.now {
+		if !n.fresh(j.leases[side], c) {
 			n.askGrant(side, n.peer(c))
 			return
 		}
@@ -356,8 +366,7 @@ func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
 	switch p.Code {
 	case CodeOK:
 		n.takeOver(p.Delivered)
-		// A little less than the neighbour grants, for clocks that run unevenly.
-		j.leases[j.asking] = lease{from.c.ID, j.sentAt + Time(n.cfg.GrantLease)*9/10}
+		j.leases[j.asking] = lease{from.c.ID, j.sentAt}
 	case CodeNotNeighbor:
 		n.contradict(from, p.Contacts)
 	}
@@ -379,7 +388,7 @@ func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
 func (n *RawNode) contradict(p *peerState, named []*Contact) {
 	var dead []ring.ID
 	for _, c := range named {
-		if g, ok := n.dead[c.ID]; ok && c.Epoch <= g.epoch {
+		if n.quarantined(c) {
 			dead = append(dead, c.ID)
 		}
 	}

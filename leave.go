@@ -1,6 +1,9 @@
 package pastry
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // leaveTimeout is how long a leaving node waits for its neighbours to know.
 const leaveTimeout = 2 * time.Second
@@ -42,8 +45,17 @@ func (n *RawNode) leaveAcked() {
 	}
 }
 
-// left ends the node's life.
+// left ends the node's life. Calls whose answer has not come end with it.
 func (n *RawNode) left() {
+	var ids []MessageID
+	for id := range n.calls {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b MessageID) int { return slices.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		n.finishCall(id, &Answer{ID: id, Origin: n.self.Peer, OriginID: n.self.ID, Code: CodeNotActive})
+	}
+	n.over = n.over || n.state == StateLeaving
 	n.setState(StateIdle)
 	n.timers.a = nil
 }

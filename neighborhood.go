@@ -11,10 +11,10 @@ import (
 // it. See Rowstron and Druschel (2001), section 2.2.
 type Neighborhood struct {
 	size    int
-	members []neighbor // nearest first
+	members []member // nearest first
 }
 
-type neighbor struct {
+type member struct {
 	c  *Contact
 	at Time // round trip when it was inserted
 }
@@ -32,7 +32,7 @@ func (h *Neighborhood) Wants(at Time) bool {
 // farthest member if there are too many. A member is moved to its new place.
 func (h *Neighborhood) Insert(c *Contact, at Time) {
 	h.Remove(c.ID)
-	i, _ := slices.BinarySearchFunc(h.members, at, func(n neighbor, at Time) int {
+	i, _ := slices.BinarySearchFunc(h.members, at, func(n member, at Time) int {
 		if n.at <= at {
 			return -1
 		}
@@ -44,19 +44,19 @@ func (h *Neighborhood) Insert(c *Contact, at Time) {
 	if len(h.members) == h.size {
 		h.members = h.members[:h.size-1]
 	}
-	h.members = slices.Insert(h.members, i, neighbor{c, at})
+	h.members = slices.Insert(h.members, i, member{c, at})
 }
 
 // Remove takes the node out and reports whether it was there.
 func (h *Neighborhood) Remove(id ring.ID) bool {
 	n := len(h.members)
-	h.members = slices.DeleteFunc(h.members, func(m neighbor) bool { return m.c.ID == id })
+	h.members = slices.DeleteFunc(h.members, func(m member) bool { return m.c.ID == id })
 	return len(h.members) < n
 }
 
 // Contains reports whether the node is a member.
 func (h *Neighborhood) Contains(id ring.ID) bool {
-	return slices.ContainsFunc(h.members, func(m neighbor) bool { return m.c.ID == id })
+	return slices.ContainsFunc(h.members, func(m member) bool { return m.c.ID == id })
 }
 
 // AppendMembers appends the members, nearest first.

@@ -1,6 +1,10 @@
 package pastry
 
-import "github.com/secondbit/pastry/ring"
+import (
+	"slices"
+
+	"github.com/secondbit/pastry/ring"
+)
 
 // NextHop returns the contact to which a message for key goes next. It reports
 // false when n is the root of key, or knows nobody closer, and must deliver.
@@ -78,4 +82,45 @@ func (n *RawNode) Replicas(to []*Contact, key ring.ID, k int) ([]*Contact, bool)
 		return to, false
 	}
 	return append(to, all...), true
+}
+
+// Range returns the arc of keys, going up from first to last, both included,
+// for which the member with the given id, n itself or a leaf, is among the
+// rank+1 closest nodes. It reports false when the leaf set does not show that.
+// When the ring has at most rank+1 nodes, the arc is the whole ring and last
+// comes right before first.
+func (n *RawNode) Range(member ring.ID, rank int) (first, last ring.ID, ok bool) {
+	if n.state != StateActive || rank < 0 || member != n.self.ID && n.leaves.Get(member) == nil {
+		return first, last, false
+	}
+	all := append(n.leaves.AppendMembers(nil), n.self)
+	one := ring.FromUint64s(0, 1)
+	if len(all) <= rank+1 {
+		return member, member.Sub(one), n.leaves.Wraps()
+	}
+	// The member loses a key when rank+1 nodes are closer: beyond the middle
+	// between it and the node rank+1 places away.
+	up := func(c *Contact) ring.ID { return ring.Clockwise(member, c.ID) }
+	slices.SortFunc(all, func(a, b *Contact) int { return up(a).Compare(up(b)) })
+	above, below := all[rank+1], all[len(all)-rank-1]
+	last = member.Add(up(above).Half())
+	if !ring.Closer(last, member, above.ID) {
+		last = last.Sub(one)
+	}
+	first = member.Sub(ring.Clockwise(below.ID, member).Half())
+	if !ring.Closer(first, member, below.ID) {
+		first = first.Add(one)
+	}
+	return first, last, n.leaves.Wraps() || n.leaves.Covers(above.ID) && n.leaves.Covers(below.ID) &&
+		n.inSight(member, above.ID, below.ID)
+}
+
+// inSight reports whether going up from below over member to above stays
+// within the leaf set's span.
+func (n *RawNode) inSight(member, above, below ring.ID) bool {
+	down, up := n.leaves.arcs()
+	start := n.self.ID.Sub(down)
+	span := down.Add(up)
+	a, m, b := ring.Clockwise(start, below), ring.Clockwise(start, member), ring.Clockwise(start, above)
+	return a.Compare(m) < 0 && m.Compare(b) < 0 && b.Compare(span) <= 0
 }

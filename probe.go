@@ -207,6 +207,9 @@ func (n *RawNode) onProbeReply(from *peerState, p *Packet) {
 	n.name(named)
 	n.endProbe(from, true)
 	for _, c := range named {
+		if n.quarantined(c) {
+			from.version = 0 // have it named again when the quarantine is over
+		}
 		n.consider(c)
 	}
 	n.joinStep()
@@ -241,7 +244,7 @@ func (n *RawNode) consider(c *Contact) {
 		n.admit(ps)
 		return
 	}
-	if g, dead := n.dead[c.ID]; dead && c.Epoch <= g.epoch {
+	if n.quarantined(c) {
 		return
 	}
 	if ps != nil && ps.state == StateLeaving && c.Epoch <= ps.c.Epoch {
@@ -344,9 +347,9 @@ func (n *RawNode) bury(p *peerState) {
 	if wasLeaf && n.state == StateActive {
 		n.tellSuspect(id)
 	}
+	n.emit(Action{Kind: ActForget, To: p.c})
 	if !p.connected {
 		delete(n.peers, id)
-		n.emit(Action{Kind: ActForget, To: p.c})
 	}
 }
 
@@ -358,6 +361,12 @@ func (n *RawNode) gone(p *peerState) {
 	p.live = false
 	n.releaseGrant(p.c.ID)
 	n.evict(p)
+}
+
+// quarantined reports whether hearsay about a node is ignored.
+func (n *RawNode) quarantined(c *Contact) bool {
+	g, dead := n.dead[c.ID]
+	return dead && c.Epoch <= g.epoch
 }
 
 func (n *RawNode) isDead(p *peerState) bool {

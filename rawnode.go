@@ -22,6 +22,7 @@ type RawNode struct {
 	cfg   Config
 	self  *Contact
 	state State
+	over  bool // the node has left: to others it stays StateLeaving
 	rng   *rand.Rand
 	now   Time
 	out   []Action
@@ -110,7 +111,7 @@ const (
 	InSelf                          // the node's own contact is now From
 	InRegister                      // messages for App may be forwarded and delivered here
 	InUnregister                    // and no longer
-	InRoute                         // send Msg on its way; give up after TTL
+	InRoute                         // send Msg on its way, first to From if it is set; give up after TTL
 	InCancel                        // the caller of message ID has given up
 	InForwarded                     // answers ActForward of ID: pass on Msg, or stop it if Msg is nil
 	InDelivered                     // answers ActDeliver of ID with Code, Payload and Auth
@@ -145,7 +146,7 @@ const (
 	ActLeaves                    // the leaf set changed
 	ActJoined                    // To has entered the leaf set
 	ActGone                      // To was in a table and is dead, or has left (Code is CodeNotActive)
-	ActForget                    // nothing is kept about To any more
+	ActForget                    // To did not answer: connections to it are of no use
 )
 
 // Action is something for the driver to do: a tagged struct.
@@ -154,8 +155,9 @@ type Action struct {
 	To     *Contact
 	Packet *Packet
 	Msg    *Routed
-	Hops   int      // ActDeliver, ActForward: links crossed so far
-	Path   []PeerID // ActDeliver: the nodes passed
+	Hops   int           // ActDeliver, ActForward: links crossed so far
+	TTL    time.Duration // ActDeliver, ActForward: time left until the origin gives up
+	Path   []PeerID      // ActDeliver: the nodes passed
 	Answer *Answer
 	State  State
 	Code   Code
@@ -186,7 +188,7 @@ func (n *RawNode) Step(now Time, in Input, out []Action) []Action {
 	case InUnregister:
 		delete(n.apps, in.App)
 	case InRoute:
-		n.startCall(in.Msg, in.TTL)
+		n.startCall(in.Msg, in.TTL, in.From)
 	case InCancel:
 		n.finishCall(in.ID, &Answer{ID: in.ID, Code: CodeCancelled})
 	case InForwarded:
@@ -310,6 +312,8 @@ func (n *RawNode) receive(from *Contact, p *Packet) {
 		n.onProbe(ps, p)
 	case KindProbeReply:
 		n.onProbeReply(ps, p)
+	case KindHeartbeat:
+		n.heardFrom(ps)
 	case KindGrant:
 		n.onGrant(ps, p)
 	case KindGrantReply:
@@ -324,6 +328,9 @@ func (n *RawNode) receive(from *Contact, p *Packet) {
 // send emits a packet to a peer, filling in what every packet says.
 func (n *RawNode) send(to *peerState, p *Packet) {
 	p.State = n.state
+	if n.over {
+		p.State = StateLeaving
+	}
 	if p.Kind == KindProbe || p.Kind == KindProbeReply || p.Kind == KindHeartbeat {
 		p.Coord = n.cfg.Proximity.Coordinate()
 	}

@@ -161,3 +161,13 @@ func (t *Table) AppendAll(to []*Contact) []*Contact {
 	}
 	return to
 }
+
+// count returns the contacts in a row, spares included.
+func (t *Table) count(row int) (n int) {
+	for _, e := range t.rows[row] {
+		for _, c := range e {
+			n += boolToInt(c != nil)
+		}
+	}
+	return n
+}

@@ -28,7 +28,7 @@ const (
 	maxRegion    = 64  // bytes
 	maxAppName   = 128 // bytes
 	maxPeerID    = 64  // bytes
-	maxRow       = ring.Bits - 1
+	maxRow       = ring.Bits
 )
 
 // encodePacket returns the wire form of p. The two share the payloads, the
@@ -116,7 +116,10 @@ func encodeIDs(ids []ring.ID) [][]byte {
 }
 
 func encodeDelivered(ds []Delivery) []*pb.Delivery {
-	return convert(ds, func(d Delivery) *pb.Delivery { return &pb.Delivery{Id: d.ID[:], By: []byte(d.By)} })
+	return convert(ds, func(d Delivery) *pb.Delivery {
+		key := d.Key.Bytes()
+		return &pb.Delivery{Id: d.ID[:], Key: key[:], By: []byte(d.By)}
+	})
 }
 
 // convert applies f to every element of s. The result is nil if s is empty, as
@@ -241,7 +244,7 @@ func (d *decoder) answer(m *pb.Answer) *Answer {
 }
 
 func (d *decoder) delivery(m *pb.Delivery) Delivery {
-	return Delivery{ID: d.messageID(m.GetId()), By: d.peer(m.GetBy())}
+	return Delivery{ID: d.messageID(m.GetId()), Key: d.ringID(m.GetKey()), By: d.peer(m.GetBy())}
 }
 
 func (d *decoder) contacts(ms []*pb.Contact) []*Contact {

@@ -42,7 +42,7 @@ const (
 	// Malformed, as is every kind not listed here.
 	Kind_KIND_UNSPECIFIED Kind = 0
 	// A message on its way to the root of its key: seq, msg, attempt, hops,
-	// ttl_ms, path; for a join contacts.
+	// ttl_ms, path; for a join row and contacts.
 	Kind_KIND_ROUTE Kind = 1
 	// The answer of the root on its way back along the same hops: seq, answer,
 	// attempt, hops.
@@ -653,11 +653,12 @@ type Packet struct {
 	Path [][]byte `protobuf:"bytes,11,rep,name=path,proto3" json:"path,omitempty"`
 	// The tables that a Probe asks for and a ProbeReply holds, as a sum: 1 the
 	// leaf set, 2 the neighborhood set, 4 the row of the routing table that row
-	// names, 8 nothing, because the prober only needs the state. At most 255;
+	// names. At most 255;
 	// bits without a meaning are ignored.
 	Want uint32 `protobuf:"varint,12,opt,name=want,proto3" json:"want,omitempty"`
-	// The row of the routing table, counted in shared digits, 0 to 127. It
-	// matters only when want includes 4.
+	// The row of the routing table, counted in shared digits, 0 to 128. In a
+	// Probe or ProbeReply it matters only when want includes 4; in the Route of a
+	// join it is the first row that no hop has added yet.
 	Row uint32 `protobuf:"varint,13,opt,name=row,proto3" json:"row,omitempty"`
 	// In a Probe, the version of the receiver's leaf set that the prober has, zero
 	// if it has none. In a ProbeReply, the version of the sender's leaf set: when
@@ -1086,7 +1087,9 @@ type Delivery struct {
 	// The message ID. Required.
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The peer ID of the node that delivered it. Required.
-	By            []byte `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	By []byte `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	// The ring ID the message was routed to. Required.
+	Key           []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1131,6 +1134,13 @@ func (x *Delivery) GetId() []byte {
 func (x *Delivery) GetBy() []byte {
 	if x != nil {
 		return x.By
+	}
+	return nil
+}
+
+func (x *Delivery) GetKey() []byte {
+	if x != nil {
+		return x.Key
 	}
 	return nil
 }
@@ -1344,6 +1354,51 @@ func (x *RootAuth) GetSignature() []byte {
 	return nil
 }
 
+// Contacts is what a node keeps on disk to rejoin by. It is never sent.
+type Contacts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Contacts      []*Contact             `protobuf:"bytes,1,rep,name=contacts,proto3" json:"contacts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Contacts) Reset() {
+	*x = Contacts{}
+	mi := &file_pastry_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Contacts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Contacts) ProtoMessage() {}
+
+func (x *Contacts) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Contacts.ProtoReflect.Descriptor instead.
+func (*Contacts) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Contacts) GetContacts() []*Contact {
+	if x != nil {
+		return x.Contacts
+	}
+	return nil
+}
+
 var File_pastry_proto protoreflect.FileDescriptor
 
 const file_pastry_proto_rawDesc = "" +
@@ -1409,10 +1464,11 @@ const file_pastry_proto_rawDesc = "" +
 	"\x04path\x18\x06 \x03(\fR\x04path\x12\x18\n" +
 	"\apayload\x18\a \x01(\fR\apayload\x12\x12\n" +
 	"\x04auth\x18\b \x01(\fR\x04auth\x12.\n" +
-	"\bcontacts\x18\t \x03(\v2\x12.pastry.pb.ContactR\bcontacts\"*\n" +
+	"\bcontacts\x18\t \x03(\v2\x12.pastry.pb.ContactR\bcontacts\"<\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x0e\n" +
-	"\x02by\x18\x02 \x01(\fR\x02by\"\xa1\x01\n" +
+	"\x02by\x18\x02 \x01(\fR\x02by\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\fR\x03key\"\xa1\x01\n" +
 	"\n" +
 	"OriginAuth\x12\x1d\n" +
 	"\n" +
@@ -1429,7 +1485,9 @@ const file_pastry_proto_rawDesc = "" +
 	"\bRootAuth\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature*\xcc\x01\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\":\n" +
+	"\bContacts\x12.\n" +
+	"\bcontacts\x18\x01 \x03(\v2\x12.pastry.pb.ContactR\bcontacts*\xcc\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1484,7 +1542,7 @@ func file_pastry_proto_rawDescGZIP() []byte {
 }
 
 var file_pastry_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_pastry_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_pastry_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_pastry_proto_goTypes = []any{
 	(Kind)(0),          // 0: pastry.pb.Kind
 	(State)(0),         // 1: pastry.pb.State
@@ -1500,6 +1558,7 @@ var file_pastry_proto_goTypes = []any{
 	(*OriginAuth)(nil), // 11: pastry.pb.OriginAuth
 	(*Change)(nil),     // 12: pastry.pb.Change
 	(*RootAuth)(nil),   // 13: pastry.pb.RootAuth
+	(*Contacts)(nil),   // 14: pastry.pb.Contacts
 }
 var file_pastry_proto_depIdxs = []int32{
 	4,  // 0: pastry.pb.Frame.hello:type_name -> pastry.pb.Hello
@@ -1516,11 +1575,12 @@ var file_pastry_proto_depIdxs = []int32{
 	2,  // 11: pastry.pb.Answer.code:type_name -> pastry.pb.Code
 	6,  // 12: pastry.pb.Answer.contacts:type_name -> pastry.pb.Contact
 	12, // 13: pastry.pb.OriginAuth.changes:type_name -> pastry.pb.Change
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	6,  // 14: pastry.pb.Contacts.contacts:type_name -> pastry.pb.Contact
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_pastry_proto_init() }
@@ -1539,7 +1599,7 @@ func file_pastry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pastry_proto_rawDesc), len(file_pastry_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -21,7 +21,7 @@ import (
 var (
 	oneSeed   = flag.Uint64("seed", 0, "run this seed alone")
 	seedCount = flag.Int("seeds", 1000, "number of seeds of the tests that take many")
-	traceFile = flag.String("trace", "", "write the events to this file; for one seed of one test")
+	traceFile = flag.String("events", "", "write the events to this file; for one seed of one test")
 )
 
 // forSeeds runs a test for many seeds, as many at once as there are processors,
@@ -48,7 +48,7 @@ func forSeeds(t *testing.T, many int, run func(cfg sim.Config) error) {
 			for seed := next.Add(1); seed <= uint64(many) && failures.Load() < 10; seed = next.Add(1) {
 				if err := run(sim.Config{Seed: seed}); err != nil {
 					failures.Add(1)
-					t.Errorf("seed %d: %v\nreplay: go test ./internal/sim -run '^%s$' -seed %d -trace /tmp/trace.txt",
+					t.Errorf("seed %d: %v\nreplay: go test ./internal/sim -run '^%s$' -seed %d -events events.txt",
 						seed, err, strings.ReplaceAll(t.Name(), "/", "$/^"), seed)
 				}
 			}

@@ -88,8 +88,8 @@ func (s *Sim) boot(n *node, change func(*pastry.Contact)) {
 	rng := rand.New(rand.NewPCG(s.Seed, uint64(n.gen)<<32|uint64(n.index)))
 	n.offset = pastry.Time(rng.Int64N(int64(time.Hour)))
 	cfg := pastry.Config{Self: c, Rand: rng, LeafSetSize: 24, Memory: 1 << 12}
-	if s.Node != nil {
-		s.Node(int(n.index), &cfg)
+	if s.Tune != nil {
+		s.Tune(int(n.index), &cfg)
 	}
 	raw, err := pastry.NewRawNode(cfg)
 	if err != nil {

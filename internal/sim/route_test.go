@@ -184,16 +184,20 @@ func TestSlowApp(t *testing.T) {
 
 // TestHopLimit gives up messages that cross more links than allowed.
 func TestHopLimit(t *testing.T) {
-	s := newSim(t, 41, sim.Config{Node: func(_ int, c *pastry.Config) { c.HopLimit = 1 }})
+	const limit = 2
+	s := newSim(t, 41, sim.Config{Tune: func(i int, c *pastry.Config) {
+		c.LeafSetSize, c.DigitBits, c.HopLimit = 2, 1, limit
+	}})
 	first := s.Add()
 	s.Join(first)
-	for range 60 {
+	for range 100 {
 		s.Join(s.Add(), first)
-		s.Run(5 * time.Second)
+		s.Run(time.Second)
 	}
+	actives := s.Actives()
 	limited := 0
 	for range 300 {
-		m := s.Route(s.Rand().IntN(s.Len()), s.RandomKey(), 10*time.Second)
+		m := s.Route(actives[s.Rand().IntN(len(actives))], s.RandomKey(), 10*time.Second)
 		s.Run(2 * time.Second)
 		switch {
 		case m.Answer == nil:
@@ -202,11 +206,14 @@ func TestHopLimit(t *testing.T) {
 			limited++
 		case m.Answer.Code != pastry.CodeOK:
 			t.Errorf("%v ended with %v", m, m.Answer.Code)
-		case m.Answer.Hops > 1:
-			t.Errorf("%v took %d hops, limit is 1", m, m.Answer.Hops)
+		case m.Answer.Hops > limit:
+			t.Errorf("%v took %d hops, limit is %d", m, m.Answer.Hops, limit)
 		}
 	}
-	t.Logf("%d of 300 messages met the hop limit of 1", limited)
+	t.Logf("%d of 300 messages among %d nodes met the hop limit of %d", limited, len(actives), limit)
+	if limited == 0 {
+		t.Error("no message met the hop limit")
+	}
 	check(t, s.CheckHistory())
 }
 

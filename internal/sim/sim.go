@@ -20,8 +20,8 @@ type Config struct {
 	// Seed is the source of all randomness: of the network, of the nodes, of
 	// their ids and places.
 	Seed uint64
-	// Node, if set, changes the settings of node i before it is made.
-	Node func(i int, cfg *pastry.Config)
+	// Tune, if set, changes the settings of node i before it is made.
+	Tune func(i int, cfg *pastry.Config)
 	// Latency, if set, returns the time a packet takes between two nodes, jitter
 	// left out. By default nodes lie at random on a sphere and are 1 to 110 ms
 	// apart.

@@ -1,0 +1,231 @@
+package pastry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+const (
+	dialTimeout = 5 * time.Second
+	idleTimeout = 5 * time.Minute // after which a link nobody needs is closed
+	serviceName = "pastry"        // with the resource manager
+)
+
+// links keeps the streams to neighbours: it opens one when there is something
+// to send, answers on the one the neighbour opened, and replaces one that broke.
+type links struct {
+	n *Node
+
+	mu sync.Mutex // guards m and what it holds
+	m  map[peer.ID]*neighbor
+}
+
+type neighbor struct {
+	open    []*link // the oldest is written to
+	dialing bool
+	waiting []outgoing // until the dial is done
+	dialErr error      // of the last dial
+}
+
+func newLinks(n *Node) *links {
+	return &links{n: n, m: make(map[peer.ID]*neighbor)}
+}
+
+func (ls *links) neighbor(p peer.ID) *neighbor {
+	nb := ls.m[p]
+	if nb == nil {
+		nb = new(neighbor)
+		ls.m[p] = nb
+	}
+	return nb
+}
+
+// send hands a packet to a neighbour's outbox, dialling if there is no stream.
+// It never waits; it reports false when the outbox is full.
+func (ls *links) send(c *Contact, p *Packet) bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	nb := ls.neighbor(c.Peer)
+	if len(nb.open) > 0 {
+		return nb.open[0].offer(outgoing{packet: p})
+	}
+	if len(nb.waiting) >= outboxSize {
+		return false
+	}
+	nb.waiting = append(nb.waiting, outgoing{packet: p})
+	if !nb.dialing {
+		nb.dialing = true
+		ls.n.spawn(func() { ls.dial(c) })
+	}
+	return true
+}
+
+// dial opens a stream to a neighbour and hands it what waits.
+func (ls *links) dial(c *Contact) {
+	l, err := ls.open(c)
+	ls.mu.Lock()
+	nb := ls.neighbor(c.Peer)
+	waiting := nb.waiting
+	nb.dialing, nb.waiting, nb.dialErr = false, nil, err
+	if err != nil && len(nb.open) == 0 {
+		ls.mu.Unlock()
+		ls.n.refused(c.Peer, err)
+		for _, o := range waiting {
+			ls.n.notSent(c, o.packet)
+		}
+		return
+	}
+	if err == nil {
+		nb.open = append(nb.open, l)
+	}
+	to := nb.open[0]
+	ls.mu.Unlock()
+	for _, o := range waiting {
+		if !to.offer(o) {
+			ls.n.notSent(c, o.packet)
+		}
+	}
+	if err == nil {
+		ls.started(l)
+	}
+}
+
+// open dials the neighbour, only at addresses it signed or that the host knows
+// from the connection itself or its user, and shakes hands.
+func (ls *links) open(c *Contact) (*link, error) {
+	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(ls.n.ctx, serviceName), dialTimeout)
+	defer cancel()
+	addrs, err := ls.n.book.addrs(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := ls.n.host.Connect(ctx, peer.AddrInfo{ID: c.Peer, Addrs: addrs}); err != nil {
+		return nil, fmt.Errorf("pastry: connect to %s: %w", c.Peer, err)
+	}
+	s, err := ls.n.host.NewStream(ctx, c.Peer, ls.n.opts.protocol)
+	if err != nil {
+		return nil, fmt.Errorf("pastry: open a stream to %s: %w", c.Peer, err)
+	}
+	return ls.greet(s, true)
+}
+
+// greet accounts for a new stream and shakes hands on it.
+func (ls *links) greet(s network.Stream, dialer bool) (*link, error) {
+	err := s.Scope().SetService(serviceName)
+	if err == nil {
+		err = s.Scope().ReserveMemory(linkMemory, network.ReservationPriorityAlways)
+	}
+	if err != nil {
+		s.ResetWithError(network.StreamResourceLimitExceeded)
+		return nil, fmt.Errorf("pastry: resource manager: %w", err)
+	}
+	l := newLink(ls.n, s)
+	if err := l.handshake(dialer); err != nil {
+		if errors.Is(err, ErrCredential) {
+			ls.n.drop(DropCredential)
+		}
+		s.ResetWithError(network.StreamProtocolNegotiationFailed)
+		s.Scope().ReleaseMemory(linkMemory)
+		return nil, fmt.Errorf("pastry: greet %s: %w", l.peer, err)
+	}
+	return l, nil
+}
+
+// accept is the stream handler.
+func (ls *links) accept(s network.Stream) {
+	if !ls.n.begin() {
+		s.Reset()
+		return
+	}
+	defer ls.n.end()
+	l, err := ls.greet(s, false)
+	if err != nil {
+		ls.n.refused(s.Conn().RemotePeer(), err)
+		return
+	}
+	ls.mu.Lock()
+	nb := ls.neighbor(l.peer)
+	nb.open = append(nb.open, l)
+	ls.mu.Unlock()
+	ls.started(l)
+}
+
+// started tells the core of a link and serves it until it ends.
+func (ls *links) started(l *link) {
+	ls.n.post(Input{Kind: InConnected, From: l.contact.Load()})
+	l.run()
+}
+
+// remove forgets a link that was closed.
+func (ls *links) remove(l *link) {
+	ls.mu.Lock()
+	nb := ls.neighbor(l.peer)
+	nb.open = slices.DeleteFunc(nb.open, func(o *link) bool { return o == l })
+	last := len(nb.open) == 0
+	if last && !nb.dialing {
+		delete(ls.m, l.peer)
+	}
+	ls.mu.Unlock()
+	l.stream.Scope().ReleaseMemory(linkMemory)
+	if last {
+		ls.n.post(Input{Kind: InDisconnected, From: l.contact.Load()})
+	}
+}
+
+// cut closes every link to a peer.
+func (ls *links) cut(p peer.ID) {
+	ls.mu.Lock()
+	var open []*link
+	if nb := ls.m[p]; nb != nil {
+		open = slices.Clone(nb.open)
+	}
+	ls.mu.Unlock()
+	for _, l := range open {
+		l.close(nil)
+	}
+}
+
+// all returns the open links.
+func (ls *links) all() []*link {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	var open []*link
+	for _, nb := range ls.m {
+		open = append(open, nb.open...)
+	}
+	return open
+}
+
+// announce sends the node's changed contact over every link.
+func (ls *links) announce() {
+	for _, l := range ls.all() {
+		l.offer(outgoing{hello: ls.n.hello(nil)})
+	}
+}
+
+// closeIdle closes links that nothing passed for long, except those to peers
+// that keep reports are needed.
+func (ls *links) closeIdle(now Time, keep func(peer.ID) bool) {
+	for _, l := range ls.all() {
+		if now-Time(l.used.Load()) > Time(idleTimeout) && !keep(l.peer) {
+			ls.n.spawn(func() { l.close(nil) })
+		}
+	}
+}
+
+// dialError returns why the last dial of a peer failed.
+func (ls *links) dialError(p peer.ID) error {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if nb := ls.m[p]; nb != nil {
+		return nb.dialErr
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+package pastry
+
+func (n *Node) startRecords() error { return nil }
