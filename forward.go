@@ -1,6 +1,7 @@
 package pastry
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -325,20 +326,28 @@ func (n *RawNode) sendFailed(to *Contact, p *Packet) {
 
 // reroute finds another way for everything that waits for a node that is gone.
 func (n *RawNode) reroute(gone *peerState) {
-	var seqs []uint64
-	for seq, t := range n.pending {
-		if t.to == gone && t.in.Kind != KindLeave {
-			seqs = append(seqs, seq)
-		}
-	}
-	slices.Sort(seqs)
-	for _, seq := range seqs {
-		if t := n.pending[seq]; t != nil && !t.fixed {
-			n.again(t)
-		} else if t != nil {
+	for _, t := range n.waitingFor(gone) {
+		switch {
+		case t.done || t.to != gone || t.in.Kind == KindLeave:
+		case t.fixed:
 			n.giveUp(t)
+		default:
+			n.again(t)
 		}
 	}
+}
+
+// waitingFor returns what was handed to a peer and not acknowledged, in the
+// order of sequence numbers.
+func (n *RawNode) waitingFor(p *peerState) []*transit {
+	var ts []*transit
+	for _, t := range n.pending { // order does not matter: sorted below
+		if t.to == p {
+			ts = append(ts, t)
+		}
+	}
+	slices.SortFunc(ts, func(a, b *transit) int { return cmp.Compare(a.pkt.Seq, b.pkt.Seq) })
+	return ts
 }
 
 // forwarded goes on with a message after its application was asked.

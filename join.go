@@ -100,9 +100,11 @@ func (n *RawNode) step(d time.Duration) {
 func (n *RawNode) seek() {
 	j := &n.join
 	*j = joining{phase: joinSeek, gen: j.gen, started: n.now, first: j.first, seeds: j.seeds}
-	j.pool = slices.Clone(j.seeds)
+	for _, c := range j.seeds {
+		j.hear(c)
+	}
 	for _, p := range n.known {
-		j.pool = append(j.pool, p.c)
+		j.hear(p.c)
 	}
 	n.seekRound()
 }
@@ -114,8 +116,13 @@ func (n *RawNode) seekRound() {
 	j.round++
 	j.improved = false
 	var next []*Contact
+	seen := map[ring.ID]bool{n.self.ID: true}
+	for _, id := range j.asked {
+		seen[id] = true
+	}
 	for _, i := range n.rng.Perm(len(j.pool)) {
-		if c := j.pool[i]; !slices.Contains(j.asked, c.ID) && c.ID != n.self.ID && !c.Client {
+		if c := j.pool[i]; !seen[c.ID] && !c.Client {
+			seen[c.ID] = true
 			next = append(next, c)
 		}
 	}
@@ -143,8 +150,17 @@ func (n *RawNode) seekRound() {
 
 // name keeps in mind whom a joiner heard of.
 func (n *RawNode) name(cs []*Contact) {
-	if j := &n.join; j.phase == joinSeek && len(j.pool)+len(cs) <= maxPool {
-		j.pool = append(j.pool, cs...)
+	if n.join.phase == joinSeek {
+		for _, c := range cs {
+			n.join.hear(c)
+		}
+	}
+}
+
+// hear adds a contact to those the joiner heard of.
+func (j *joining) hear(c *Contact) {
+	if len(j.pool) < maxPool && !slices.ContainsFunc(j.pool, func(o *Contact) bool { return o.ID == c.ID }) {
+		j.pool = append(j.pool, c)
 	}
 }
 
@@ -165,7 +181,7 @@ func (n *RawNode) joinProbed(p *peerState, why purpose, alive bool) {
 		switch {
 		case j.seeking == 0:
 			n.seekDone()
-		case j.best != nil && j.improved: // do not wait for those much farther away
+		case j.best != nil: // do not wait for those much farther away
 			n.step(time.Duration(2*j.best.rtt.smoothed) + 20*time.Millisecond)
 		}
 		return
@@ -264,7 +280,10 @@ func (n *RawNode) joinAnswered(a *Answer) {
 	}
 	j.phase = joinLeaves
 	j.prospect = NewLeafSet(n.self.ID, n.cfg.LeafSetSize)
-	j.pool = slices.Clone(a.Contacts)
+	j.pool = nil
+	for _, c := range a.Contacts {
+		j.hear(c)
+	}
 	n.step(n.cfg.JoinTimeout)
 	n.reprospect()
 	if n.self.Client {
@@ -285,9 +304,7 @@ func (n *RawNode) considerJoining(c *Contact) {
 		n.addCandidate(c)
 		return
 	}
-	if len(j.pool) < maxPool && !slices.ContainsFunc(j.pool, func(o *Contact) bool { return o.ID == c.ID }) {
-		j.pool = append(j.pool, c)
-	}
+	j.hear(c)
 	j.prospect.Insert(c)
 	if j.prospect.Get(c.ID) != nil {
 		n.ask(n.peer(c), whyLeaf, WantLeaves, 0)

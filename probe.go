@@ -113,6 +113,15 @@ func (n *RawNode) probeDue(id ring.ID, seq uint64) {
 	n.endProbe(p, heard)
 }
 
+// probeLeft notes that the last try has left only now, after a dial, so that
+// the round trip is measured and waited for from here.
+func (n *RawNode) probeLeft(p *peerState) {
+	last := &p.probe.sent[len(p.probe.sent)-1]
+	p.probe.due += n.now - last.at
+	last.at = n.now
+	n.timers.push(timer{at: p.probe.due, kind: timerProbe, id: p.c.ID, ref: last.seq})
+}
+
 // probeFailed cuts short the wait for a probe that could not be sent.
 func (n *RawNode) probeFailed(p *peerState, seq uint64) {
 	if p.probe == nil || p.probe.seq != seq {

@@ -439,8 +439,20 @@ func (n *RawNode) predict(c *Contact) (Time, bool) {
 }
 
 // connected notes an open connection, over which the peer may serve as a hop.
+// What waited for it has left only now.
 func (n *RawNode) connected(c *Contact) {
-	n.peer(c).connected = true
+	ps := n.peer(c)
+	ps.connected = true
+	if ps.probe != nil {
+		n.probeLeft(ps)
+	}
+	for _, t := range n.waitingFor(ps) {
+		if t.tries == 1 {
+			t.due += n.now - t.sentAt
+			t.sentAt = n.now
+			n.timers.push(timer{at: t.due, kind: timerPending, ref: t.pkt.Seq})
+		}
+	}
 }
 
 // disconnected notes that the connection to a peer is gone. A closed connection
