@@ -80,10 +80,11 @@ func (e *AppError) Error() string {
 }
 
 const (
-	maxRunning     = 1024           // messages of one application handled at once
-	defaultTimeout = time.Minute    // of a call whose context has no deadline
-	reserved       = "pastry/"      // prefix of the node's own applications
-	maxPayload     = frameLimit / 2 // bytes; room for signatures and changes
+	maxRunning     = 1024                       // messages of one application handled at once
+	defaultTimeout = time.Minute                // of a call whose context has no deadline
+	reserved       = "pastry/"                  // prefix of the node's own applications
+	maxPayload     = frameLimit / 2             // bytes
+	maxChanged     = frameLimit - frameLimit/16 // bytes of a payload and its signed earlier versions
 )
 
 // app is a registered application and what it is doing.
@@ -201,7 +202,7 @@ func (n *Node) send(ctx context.Context, m *Routed, first *Contact) (Receipt, er
 	if deadline, ok := ctx.Deadline(); ok {
 		ttl = time.Until(deadline)
 	}
-	answer := make(chan *Answer, 1)
+	answer := make(chan outcome, 1)
 	n.mu.Lock()
 	n.calls[m.ID] = answer
 	n.mu.Unlock()
@@ -210,8 +211,8 @@ func (n *Node) send(ctx context.Context, m *Routed, first *Contact) (Receipt, er
 		return Receipt{}, err
 	}
 	select {
-	case a := <-answer:
-		return n.outcome(ctx, m, a)
+	case o := <-answer:
+		return n.result(ctx, m, o)
 	case <-ctx.Done():
 		n.post(Input{Kind: InCancel, ID: m.ID})
 		return Receipt{}, fmt.Errorf("pastry: message to %s: %w", m.Key.Short(), ctx.Err())
@@ -226,27 +227,37 @@ func (n *Node) forgetCall(id MessageID) {
 	n.mu.Unlock()
 }
 
+// outcome is how a call ended, and which neighbour said so.
+type outcome struct {
+	*Answer
+	from peer.ID
+}
+
 // receipt hands the outcome of a call to its caller.
-func (n *Node) receipt(a *Answer) {
+func (n *Node) receipt(a *Action) {
+	o := outcome{Answer: a.Answer, from: n.host.ID()}
+	if a.To != nil {
+		o.from = a.To.Peer
+	}
 	n.mu.Lock()
-	ch := n.calls[a.ID]
+	ch := n.calls[o.ID]
 	n.mu.Unlock()
 	if ch != nil {
 		select {
-		case ch <- a:
+		case ch <- o:
 		default:
 		}
 	}
 }
 
-// outcome turns an answer into what the caller gets. An answer that passed
-// other nodes must bear the root's signature; a forged one counts as none.
-func (n *Node) outcome(ctx context.Context, m *Routed, a *Answer) (Receipt, error) {
-	n.meter.ended(a)
+// result turns an outcome into what the caller gets. An answer that another
+// node than the root handed over must bear the root's signature.
+func (n *Node) result(ctx context.Context, m *Routed, a outcome) (Receipt, error) {
+	n.meter.ended(a.Answer)
 	r := Receipt{Root: a.Root, Hops: a.Hops, Path: a.Path}
 	if a.Code == CodeOK || a.Code == CodeAppError {
-		if a.Root != n.host.ID() && a.Hops > 1 {
-			if err := verifyAnswer(a); err != nil {
+		if a.Root != a.from {
+			if err := verifyAnswer(a.Answer); err != nil {
 				n.drop(DropForged)
 				return r, err
 			}
@@ -288,6 +299,7 @@ func codeError(c Code) error {
 // deliver gives a message to its application, in a goroutine of its own.
 func (n *Node) deliver(a *Action) {
 	m, hops, ttl := a.Msg, a.Hops, a.TTL
+	straight := a.To == nil || a.To.Peer == m.Origin // the secure channel vouches for both
 	reply := func(code Code, payload []byte) {
 		n.local = append(n.local, Input{Kind: InDelivered, ID: m.ID, Code: code, Payload: payload})
 	}
@@ -304,31 +316,35 @@ func (n *Node) deliver(a *Action) {
 	}
 	n.spawn(func() {
 		defer func() { <-ap.running }()
-		code, payload := n.runDeliver(ap, m, hops, ttl)
+		code, payload := n.runDeliver(ap, m, hops, ttl, straight)
 		in := Input{Kind: InDelivered, ID: m.ID, Code: code, Payload: payload}
-		if hops > 1 {
-			in.Auth = n.vouch(m, code, payload)
+		if !straight {
+			in.Auth = n.vouch(&Answer{ID: m.ID, Origin: m.Origin, Root: n.host.ID(), Code: code, Payload: payload})
 		}
 		n.post(in)
 	})
 }
 
-// vouch signs an answer, unless it goes straight to the origin, whose secure
-// channel vouches for it.
-func (n *Node) vouch(m *Routed, code Code, payload []byte) []byte {
-	auth, err := n.signer.signAnswer(&Answer{ID: m.ID, Origin: m.Origin, Root: n.host.ID(), Code: code, Payload: payload})
+// vouch signs an answer.
+func (n *Node) vouch(a *Answer) []byte {
+	auth, err := n.signer.signAnswer(a)
 	if err != nil {
 		n.events.post(EvtError{Err: err})
 	}
 	return auth
 }
 
-// runDeliver verifies a message and calls the application.
-func (n *Node) runDeliver(ap *app, m *Routed, hops int, ttl time.Duration) (Code, []byte) {
-	original, changes, err := verifyMessage(m)
-	if err != nil {
-		n.events.post(EvtError{Peer: m.Origin, Err: err})
-		return CodeForged, nil
+// runDeliver verifies a message, unless it came straight from its origin, and
+// calls the application.
+func (n *Node) runDeliver(ap *app, m *Routed, hops int, ttl time.Duration, straight bool) (Code, []byte) {
+	var original []byte
+	var changes []Change
+	var err error
+	if !straight {
+		if original, changes, err = verifyMessage(m); err != nil {
+			n.events.post(EvtError{Peer: m.Origin, Err: err})
+			return CodeForged, nil
+		}
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, ttl)
 	defer cancel()
@@ -401,11 +417,12 @@ func (n *Node) runForward(ap *app, m *Routed, hops int, next peer.ID, ttl time.D
 		return m
 	}
 	changed, err := n.signer.change(m, msg.Payload)
-	if err != nil || len(msg.Payload) > maxPayload {
-		n.events.post(EvtError{Err: fmt.Errorf("pastry: application %q changed a payload in vain: %w", m.App, errors.Join(err, errTooLong))})
+	if err == nil && len(changed.Payload)+len(changed.Auth) > maxChanged {
+		err = fmt.Errorf("all versions of the payload together have more than %d bytes", maxChanged)
+	}
+	if err != nil {
+		n.events.post(EvtError{Err: fmt.Errorf("pastry: application %q changed a payload in vain: %w", m.App, err)})
 		return m
 	}
 	return changed
 }
-
-var errTooLong = fmt.Errorf("the payload may have %d bytes", maxPayload)

@@ -79,7 +79,7 @@ func (n *RawNode) callDue(id MessageID) {
 		return
 	}
 	if n.now >= c.deadline {
-		n.finishCall(id, &Answer{ID: id, Origin: n.self.Peer, OriginID: n.self.ID, Code: CodeTimeout})
+		n.finishCall(id, &Answer{ID: id, Origin: n.self.Peer, OriginID: n.self.ID, Code: CodeTimeout}, nil)
 		return
 	}
 	if d := n.deliveries.get(id); d != nil || c.transit == nil || !c.transit.done {
@@ -104,7 +104,7 @@ func (n *RawNode) forwardDue(id MessageID) {
 // resumeCalls sends what waited for the node to become active.
 func (n *RawNode) resumeCalls() {
 	var waiting []*call
-	for _, c := range n.calls {
+	for _, c := range n.calls { // order does not matter: sorted below
 		if c.transit == nil {
 			waiting = append(waiting, c)
 		}
@@ -115,8 +115,8 @@ func (n *RawNode) resumeCalls() {
 	}
 }
 
-// finishCall hands the answer to whoever called.
-func (n *RawNode) finishCall(id MessageID, a *Answer) {
+// finishCall hands the answer, and who brought it, to whoever called.
+func (n *RawNode) finishCall(id MessageID, a *Answer, from *Contact) {
 	c := n.calls[id]
 	if c == nil {
 		return
@@ -132,23 +132,24 @@ func (n *RawNode) finishCall(id MessageID, a *Answer) {
 		c.done(a)
 		return
 	}
-	n.emit(Action{Kind: ActReceipt, Answer: a})
+	n.emit(Action{Kind: ActReceipt, Answer: a, To: from})
 }
 
 // deliver gives a message to its application, once.
 func (n *RawNode) deliver(p *Packet) {
 	m := p.Msg
+	var prev *Contact
+	if r := n.relays.get(m.ID); r != nil {
+		prev = r.prev
+	}
 	if d := n.deliveries.get(m.ID); d != nil {
-		n.deliveredBefore(d, nil, p)
+		n.deliveredBefore(d, prev, p)
 		return
 	}
-	d := &delivery{key: m.Key, origin: m.Origin, originID: m.OriginID, hops: p.Hops, path: append(slices.Clip(p.Path), n.self.Peer)}
-	if r := n.relays.get(m.ID); r != nil {
-		d.prev = r.prev
-	}
+	d := &delivery{key: m.Key, origin: m.Origin, originID: m.OriginID, hops: p.Hops, path: append(slices.Clip(p.Path), n.self.Peer), prev: prev}
 	n.deliveries.add(m.ID, d, n.now+Time(maxTTL+memoryTime))
 	n.armExpire()
-	n.emit(Action{Kind: ActDeliver, Msg: m, Hops: p.Hops, Path: d.path, TTL: p.TTL})
+	n.emit(Action{Kind: ActDeliver, To: prev, Msg: m, Hops: p.Hops, Path: d.path, TTL: p.TTL})
 }
 
 // delivered sends back what the application answered. A forged message is
@@ -164,10 +165,38 @@ func (n *RawNode) delivered(in Input) {
 		n.stats.Drops[DropForged]++
 		n.deliveries.forget(in.ID)
 	}
-	n.answer(d.answer, d.prev)
+	n.answerDelivery(d)
 	if in.Code == CodeForged {
 		n.relays.forget(in.ID)
 	}
+}
+
+// answerDelivery sends what the application answered. Straight to the origin
+// the secure channel vouches for it; through others it must be signed.
+func (n *RawNode) answerDelivery(d *delivery) {
+	if unsigned(d.answer) && d.originID != n.self.ID && (d.prev == nil || d.prev.ID != d.originID) {
+		n.emit(Action{Kind: ActVouch, Answer: d.answer})
+		return
+	}
+	n.answer(d.answer, d.prev)
+}
+
+func unsigned(a *Answer) bool {
+	return a.Auth == nil && (a.Code == CodeOK || a.Code == CodeAppError) && a.Contacts == nil
+}
+
+// vouched sends an answer that has been signed.
+func (n *RawNode) vouched(id MessageID, auth []byte) {
+	d := n.deliveries.get(id)
+	if d == nil || d.answer == nil {
+		return
+	}
+	a := *d.answer
+	if a.Auth = auth; auth == nil {
+		a.Auth = []byte{}
+	}
+	d.answer = &a
+	n.answer(d.answer, d.prev)
 }
 
 // deliveredBefore handles a message that was delivered: the answer goes back
@@ -177,9 +206,9 @@ func (n *RawNode) deliveredBefore(d *delivery, from *Contact, p *Packet) {
 	d.prev = from
 	switch by := n.peers[ringID(d.by)]; {
 	case d.answer != nil:
-		n.answer(d.answer, from)
+		n.answerDelivery(d)
 	case d.by == "": // the application has not answered yet
-	case by != nil && !n.isDead(by):
+	case by != nil && !n.isDead(by) && (from == nil || by.c.ID != from.ID):
 		n.transmit(&transit{in: p, fixed: true, expires: n.now + Time(min(p.TTL, maxTTL))}, by)
 	default:
 		n.fail(p, CodeDuplicate)
@@ -201,7 +230,7 @@ func (n *RawNode) fail(p *Packet, code Code) {
 // answer sends an answer on its way to the origin, through prev if there is one.
 func (n *RawNode) answer(a *Answer, prev *Contact) {
 	if a.OriginID == n.self.ID {
-		n.finishCall(a.ID, a)
+		n.finishCall(a.ID, a, nil)
 		return
 	}
 	t := &transit{in: &Packet{Kind: KindReply, Answer: a}, expires: n.now + Time(memoryTime)}
@@ -214,10 +243,10 @@ func (n *RawNode) answer(a *Answer, prev *Contact) {
 
 // onReply passes an answer on towards the origin of the message.
 func (n *RawNode) onReply(from *peerState, p *Packet) {
-	n.ack(from, p, CodeOK)
+	n.ackLater(from, p.Seq)
 	a := p.Answer
 	if a.OriginID == n.self.ID {
-		n.finishCall(a.ID, a)
+		n.finishCall(a.ID, a, from.c)
 		return
 	}
 	if p.Hops >= n.cfg.HopLimit {
@@ -245,6 +274,12 @@ func (n *RawNode) redirectReply(t *transit) {
 		n.transmit(t, origin)
 		return
 	}
+	if d := n.deliveries.get(a.ID); d != nil && d.answer == a && unsigned(a) {
+		n.giveUpReply(t)
+		d.prev = nil
+		n.answerDelivery(d)
+		return
+	}
 	next := n.nextHop(a.OriginID, func(id ring.ID) bool { return slices.Contains(t.tried, id) })
 	if next == nil {
 		n.giveUpReply(t)
@@ -261,20 +296,13 @@ func (n *RawNode) giveUpReply(t *transit) {
 	n.stats.Drops[DropNoReplyWay]++
 }
 
-// acked follows up on an acknowledged packet.
-func (n *RawNode) acked(t *transit) {
-	if t.in.Kind == KindLeave {
-		n.leaveAcked()
-	}
-}
-
 // handover returns the messages delivered of late of which the node at id may
 // become root: those whose keys are closer to it than to this one, or all when
 // this one leaves.
 func (n *RawNode) handover(id ring.ID) []Delivery {
 	var ds []Delivery
 	n.deliveries.each(func(m MessageID, d *delivery) bool {
-		if n.state == StateLeaving || ring.Closer(d.key, id, n.self.ID) {
+		if n.closing || ring.Closer(d.key, id, n.self.ID) {
 			by := d.by
 			if by == "" {
 				by = n.self.Peer
@@ -293,7 +321,7 @@ const maxHandover = 4096
 // delivered again.
 func (n *RawNode) takeOver(ds []Delivery) {
 	for _, d := range ds {
-		if n.deliveries.get(d.ID) == nil && d.By != n.self.Peer {
+		if n.deliveries.get(d.ID) == nil {
 			n.deliveries.add(d.ID, &delivery{key: d.Key, by: d.By}, n.now+Time(maxTTL+memoryTime))
 		}
 	}

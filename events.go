@@ -2,6 +2,7 @@ package pastry
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -14,7 +15,8 @@ import (
 //
 // A subscriber that does not read delays other subscribers but never the
 // overlay: events are emitted by a goroutine of their own, and the oldest
-// are thrown away when more than 1,024 wait.
+// are thrown away when more than 1,024 wait. That goroutine outlives Close
+// until such a subscriber reads or unsubscribes.
 
 // EvtLeafSetChanged says that the leaf set has changed, and what it is now.
 type EvtLeafSetChanged struct {
@@ -46,16 +48,20 @@ type EvtError struct {
 	Err  error
 }
 
-const maxEvents = 1024
+const (
+	maxEvents  = 1024
+	lastEvents = time.Second // for subscribers to take what is left at Close
+)
 
 // emitters holds an emitter for each type of event.
 type emitters struct {
 	leaves, joined, gone, state, err event.Emitter
 	queue                            chan any
+	ended                            chan struct{} // closed when run has ended
 }
 
 func newEmitters(h host.Host) (*emitters, error) {
-	e := &emitters{queue: make(chan any, maxEvents)}
+	e := &emitters{queue: make(chan any, maxEvents), ended: make(chan struct{})}
 	for _, t := range []struct {
 		to  *event.Emitter
 		typ any
@@ -86,15 +92,36 @@ func (e *emitters) post(ev any) {
 	}
 }
 
-// run emits what is posted until done is closed.
+// run emits what is posted until done is closed, then what is left.
 func (e *emitters) run(done <-chan struct{}) {
+	defer close(e.ended)
+	defer e.close()
 	for {
 		select {
 		case ev := <-e.queue:
 			e.emit(ev)
+			continue
 		case <-done:
-			return
 		}
+		for {
+			select {
+			case ev := <-e.queue:
+				e.emit(ev)
+			default:
+				return
+			}
+		}
+	}
+}
+
+// wait waits for the end of run, but not for a subscriber that does not read.
+func (e *emitters) wait() {
+	timer := time.NewTimer(lastEvents)
+	defer timer.Stop()
+	select {
+	case <-e.ended:
+	case <-timer.C:
+		log.Warn("a subscriber to the node's events does not read them")
 	}
 }
 
@@ -115,6 +142,8 @@ func (e *emitters) emit(ev any) {
 	}
 }
 
+// close gives the emitters back. It may not be called while one of them waits
+// for a subscriber: the event bus is locked then.
 func (e *emitters) close() {
 	for _, em := range []event.Emitter{e.leaves, e.joined, e.gone, e.state, e.err} {
 		if em != nil {

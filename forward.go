@@ -10,10 +10,13 @@ import (
 
 const (
 	maxTTL      = 5 * time.Minute
-	maxHeld     = 256             // messages a joining node keeps until it is active
-	memoryTime  = 2 * time.Minute // how long a message is remembered after its time is over
-	maxBackoff  = 4               // doublings of a hop's timeout
-	maxReplyTry = 4               // sends of a reply to one hop before another way is tried
+	maxHeld     = 256              // messages a joining node keeps until it is active
+	memoryTime  = 2 * time.Minute  // how long a message is remembered after its time is over
+	maxBackoff  = 4                // doublings of a hop's timeout
+	saneRTT     = 10 * time.Second // no round trip takes longer
+	maxAcks     = 64               // acknowledgements in one packet
+	suspects    = 4                // leaves probed when the root of a key is silent
+	maxReplyTry = 4                // sends of a reply to one hop before another way is tried
 )
 
 // transit is a packet this node is responsible for: a Route or Reply it has to
@@ -49,8 +52,36 @@ func (n *RawNode) onRoute(from *peerState, p *Packet) {
 		n.notActive(from, p)
 		return
 	}
-	n.ack(from, p, CodeOK)
+	switch root := n.nextHopFor(p.Msg, nil) == nil; {
+	case !root:
+		n.ack(from, p, CodeOK)
+	case n.closing && n.deliveries.get(p.Msg.ID) == nil:
+		return // the sender will hear that this node is gone, and go to the next root
+	default: // the answer follows soon, and takes the acknowledgement with it
+		n.ackLater(from, p.Seq)
+	}
 	n.accept(from.c, p)
+}
+
+// ackDelay is how long an acknowledgement may wait for a packet to travel with.
+const ackDelay = 2 * time.Millisecond
+
+// ackLater acknowledges a packet with the next one to its sender, soon.
+func (n *RawNode) ackLater(to *peerState, seq uint64) {
+	if len(to.owed) == 0 {
+		n.after(Time(ackDelay), timer{kind: timerAck, id: to.c.ID})
+	}
+	to.owed = append(to.owed, seq)
+	if len(to.owed) >= maxAcks {
+		n.send(to, &Packet{Kind: KindAck})
+	}
+}
+
+// ackDue acknowledges what found no packet to travel with.
+func (n *RawNode) ackDue(id ring.ID) {
+	if p := n.peers[id]; p != nil && len(p.owed) > 0 {
+		n.send(p, &Packet{Kind: KindAck})
+	}
 }
 
 // accept goes on with a message that was acknowledged.
@@ -126,6 +157,9 @@ func (n *RawNode) nextHopFor(m *Routed, tried []ring.ID) *Contact {
 	if m.Direct && m.Key == n.self.ID {
 		return nil
 	}
+	if p := n.peers[m.Key]; m.Direct && p != nil && p.connected && !n.isDead(p) && !slices.Contains(tried, m.Key) {
+		return p.c // a member or a client
+	}
 	if !m.Join && len(tried) == 0 {
 		return n.nextHop(m.Key, nil)
 	}
@@ -167,7 +201,9 @@ func (n *RawNode) dispatch(t *transit) {
 // arrived ends the journey of a message at this node, the root of its key.
 func (n *RawNode) arrived(t *transit) {
 	switch p := t.in; {
-	case n.state == StateLeaving || n.state == StateIdle:
+	case n.closing:
+		n.passOn(t)
+	case n.state == StateIdle:
 		n.fail(p, CodeNotActive)
 	case p.Msg.Direct && p.Msg.Key != n.self.ID:
 		n.fail(p, CodeUnreachable)
@@ -180,13 +216,35 @@ func (n *RawNode) arrived(t *transit) {
 	}
 }
 
+// passOn hands a message of which this node was root, and which it took over
+// before it began to leave, to the node that is root after it.
+func (n *RawNode) passOn(t *transit) {
+	next := n.leaves.AppendMembers(nil)
+	switch {
+	case len(next) == 0:
+		n.fail(t.in, CodeNotActive)
+	case n.state != StateLeaving:
+		n.kept = append(n.kept, t)
+	default:
+		t.done = false
+		sortByDistance(next, t.in.Msg.Key)
+		n.transmit(t, n.peer(next[0]))
+	}
+}
+
 // transmit hands the packet to a hop and waits for its acknowledgement.
 func (n *RawNode) transmit(t *transit, hop *peerState) {
 	if t.to == hop {
 		n.stats.Resends++
+		p := *t.pkt
+		p.Acks = nil
+		t.pkt = &p
 	} else {
 		t.to, t.tries = hop, 0
 		n.prepare(t)
+	}
+	if t.pkt.Kind == KindRoute {
+		t.pkt.TTL = time.Duration(t.expires - n.now)
 	}
 	t.tries++
 	t.sentAt = n.now
@@ -208,10 +266,7 @@ func (n *RawNode) prepare(t *transit) {
 		p = *t.in
 		n.addHop(&p)
 	}
-	p.Seq = n.nextSeq()
-	if p.Kind == KindRoute {
-		p.TTL = time.Duration(t.expires - n.now)
-	}
+	p.Seq, p.Acks = n.nextSeq(), nil
 	t.pkt = &p
 }
 
@@ -221,9 +276,10 @@ func (n *RawNode) addHop(p *Packet) {
 	if p.Kind != KindRoute {
 		return
 	}
-	if p.Msg.OriginID != n.self.ID {
-		p.Path = append(slices.Clip(p.Path), n.self.Peer)
+	if p.Msg.OriginID == n.self.ID {
+		return
 	}
+	p.Path = append(slices.Clip(p.Path), n.self.Peer)
 	if p.Msg.Join {
 		n.addRows(p)
 	}
@@ -232,17 +288,12 @@ func (n *RawNode) addHop(p *Packet) {
 // onAck ends this node's responsibility for a packet, or makes it find another
 // way when the hop refused.
 func (n *RawNode) onAck(from *peerState, p *Packet) {
-	t := n.pending[p.Seq]
-	if t == nil || t.to != from {
+	if p.Code == CodeOK {
+		n.acknowledged(from, p.Seq, true)
 		return
 	}
-	if p.Code == CodeOK {
-		delete(n.pending, p.Seq)
-		t.done = true
-		if t.tries == 1 {
-			n.measured(from, n.now-t.sentAt)
-		}
-		n.acked(t)
+	t := n.pending[p.Seq]
+	if t == nil || t.to != from {
 		return
 	}
 	if t.in.Kind == KindLeave {
@@ -256,8 +307,34 @@ func (n *RawNode) onAck(from *peerState, p *Packet) {
 	}
 }
 
-// measured takes in a round trip to a peer.
+// acknowledged ends this node's responsibility for a packet. An acknowledgement
+// that waited for company tells how long to wait for the next, but not how far
+// the peer is.
+func (n *RawNode) acknowledged(from *peerState, seq uint64, prompt bool) {
+	t := n.pending[seq]
+	if t == nil || t.to != from {
+		return
+	}
+	delete(n.pending, seq)
+	t.done = true
+	switch sample := n.now - t.sentAt; {
+	case t.tries > 1:
+	case prompt:
+		n.measured(from, sample)
+	case sample < Time(saneRTT):
+		from.rtt.observeLate(sample)
+	}
+	if t.in.Kind == KindLeave {
+		n.leaveAcked()
+	}
+}
+
+// measured takes in a round trip to a peer. One beyond all reason is the clock's
+// and not the network's.
 func (n *RawNode) measured(p *peerState, sample Time) {
+	if sample > Time(saneRTT) {
+		return
+	}
 	p.rtt.observe(sample)
 	n.cfg.Proximity.Observe(p.c, time.Duration(max(sample, 1)))
 }
@@ -268,8 +345,28 @@ func (n *RawNode) pendingDue(seq uint64) {
 	if t == nil || t.due > n.now {
 		return
 	}
-	n.ask(t.to, whyAlive, 0, 0)
+	n.suspect(t)
 	n.again(t)
+}
+
+// suspect probes a hop that was silent. When it is the root of a key, the leaves
+// next to the key that were not heard of late are probed as well: nodes that
+// died together are found in the time of one.
+func (n *RawNode) suspect(t *transit) {
+	n.ask(t.to, whyAlive, 0, 0)
+	if pr := t.to.probe; pr.tries == 1 {
+		pr.limit = max(1, n.cfg.ProbeTries-1) // what was not acknowledged counts as one
+	}
+	if t.in.Kind != KindRoute || !n.leaves.Covers(t.in.Msg.Key) {
+		return
+	}
+	near := n.leaves.AppendMembers(nil)
+	sortByDistance(near, t.in.Msg.Key)
+	for _, c := range near[:min(suspects, len(near))] {
+		if ps := n.peer(c); n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
+			n.ask(ps, whyAlive, 0, 0)
+		}
+	}
 }
 
 // again tries another way for a packet whose hop was silent.
@@ -373,7 +470,7 @@ func (n *RawNode) forwarded(id MessageID, m *Routed) {
 func (n *RawNode) expire() {
 	n.relays.expire(n.now)
 	n.deliveries.expire(n.now)
-	for id, g := range n.dead {
+	for id, g := range n.dead { // order does not matter: each is judged alone
 		if n.now-g.at > Time(quarantine) {
 			delete(n.dead, id)
 		}
@@ -392,7 +489,7 @@ func (n *RawNode) armExpire() {
 
 // sweep forgets peers that no table, connection or question needs.
 func (n *RawNode) sweep() {
-	for id, p := range n.peers {
+	for id, p := range n.peers { // order does not matter: each is judged alone
 		if p.connected || p.probe != nil || n.holds(id) || n.now-p.heard < Time(memoryTime) || n.granted(id) {
 			continue
 		}

@@ -58,6 +58,9 @@ func (n *RawNode) tryGrant(from *peerState, larger bool) Code {
 		}
 	}
 	g := &n.grants[sideIndex(larger)]
+	if n.closing {
+		return CodeBusy
+	}
 	if g.ref != 0 && g.to != id {
 		return CodeBusy
 	}
@@ -93,6 +96,11 @@ func (n *RawNode) grantDue(id ring.ID, ref uint64) {
 // settleGrant takes back the place of a joiner whose lease is over. It cannot
 // become active with it any more: its own lease ended before.
 func (n *RawNode) settleGrant(p *peerState) {
+	for _, g := range n.grants {
+		if p.state != StateActive && g.ref != 0 && g.to == p.c.ID && g.until > n.now {
+			return // renewed meanwhile
+		}
+	}
 	n.releaseGrant(p.c.ID)
 	if p.state != StateActive {
 		n.evict(p)

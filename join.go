@@ -25,6 +25,7 @@ const (
 	nearEnough = 2 * time.Millisecond // round trip at which seeking ends
 	retryPause = 500 * time.Millisecond
 	maxPool    = 1024 // contacts a joiner keeps in mind
+	maxNamed   = 768  // contacts a join gathers on its way, the root's leaf set not counted
 )
 
 // joining is what a joiner knows of its progress.
@@ -210,7 +211,7 @@ func (n *RawNode) seekDone() {
 // smallest id starts the ring.
 func (n *RawNode) noneActive() {
 	joiners, smallest := 0, true
-	for id, p := range n.peers {
+	for id, p := range n.peers { // order does not matter: they are counted
 		if p.state == StateJoining && !p.c.Client && n.now-p.heard < Time(n.cfg.JoinTimeout) {
 			joiners++
 			smallest = smallest && n.self.ID.Less(id)
@@ -237,13 +238,11 @@ func (n *RawNode) lookup(through *Contact, done func(*Answer)) {
 // joiner shares with it, from the first that no hop before could.
 func (n *RawNode) addRows(p *Packet) {
 	last := ring.SharedPrefixLen(n.self.ID, p.Msg.Key, n.cfg.DigitBits)
-	p.Contacts = slices.Clip(p.Contacts)
-	if p.Msg.OriginID != n.self.ID {
-		p.Contacts = append(p.Contacts, n.self)
-	}
-	for ; p.Row <= last; p.Row++ {
+	p.Contacts = append(slices.Clip(p.Contacts), n.self)
+	for ; p.Row <= last && len(p.Contacts) < maxNamed; p.Row++ {
 		p.Contacts = n.table.AppendRow(p.Contacts, p.Row)
 	}
+	p.Contacts = p.Contacts[:min(len(p.Contacts), maxNamed)]
 }
 
 // answerJoin ends a join at the root of the joiner's id, which adds its leaf
@@ -336,7 +335,7 @@ func (n *RawNode) reprospect() {
 
 // joinStep goes on when every leaf has answered.
 func (n *RawNode) joinStep() {
-	if j := &n.join; n.state == StateJoining && n.admitting == 0 && (j.phase == joinLeaves || j.phase == joinGrant && j.seq == 0) {
+	if j := &n.join; n.state == StateJoining && len(n.leafProbes) == 0 && (j.phase == joinLeaves || j.phase == joinGrant && j.seq == 0) {
 		n.requestGrant()
 	}
 }
@@ -387,10 +386,8 @@ func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
 	case CodeNotNeighbor:
 		n.contradict(from, p.Contacts)
 	}
-	for _, c := range p.Contacts {
-		n.consider(c)
-	}
-	if n.admitting > 0 {
+	n.considerAll(p.Contacts)
+	if len(n.leafProbes) > 0 {
 		n.step(n.cfg.JoinTimeout) // joinStep goes on
 		return
 	}
@@ -425,7 +422,7 @@ func (n *RawNode) joinDue(gen uint64) {
 		n.seekDone()
 	case j.phase == joinNone, n.now-j.started > Time(n.cfg.JoinTimeout), j.phase == joinLookup:
 		n.restart()
-	case j.phase == joinGrant && n.admitting == 0:
+	case j.phase == joinGrant && len(n.leafProbes) == 0:
 		n.requestGrant()
 	default:
 		n.step(n.cfg.ProbeTimeout)
@@ -447,7 +444,7 @@ func (n *RawNode) activate() {
 	}
 	n.leavesChanged()
 	for _, h := range n.takeHeld() {
-		if ps := n.peer(h.from); ps.c.Epoch == h.from.Epoch {
+		if ps := n.peer(h.from); ps.epoch == h.from.Epoch {
 			n.onRoute(ps, h.pkt)
 		}
 	}

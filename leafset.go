@@ -54,9 +54,12 @@ func (l *LeafSet) Wants(id ring.ID) bool {
 	return id != l.self && (l.wantsOn(false, id) || l.wantsOn(true, id))
 }
 
-func (l *LeafSet) wantsOn(up bool, id ring.ID) bool {
+func (l *LeafSet) wantsOn(up bool, id ring.ID) bool { return l.wantsBehind(up, id, 0) }
+
+// wantsBehind is wantsOn when so many others, not members, are nearer.
+func (l *LeafSet) wantsBehind(up bool, id ring.ID, others int) bool {
 	i, found := l.search(up, id)
-	return !found && i < l.half
+	return !found && i+others < l.half
 }
 
 // Insert takes c into each side on which it is among the L/2 nearest, putting
@@ -156,10 +159,11 @@ func (l *LeafSet) arcs() (down, up ring.ID) {
 }
 
 // Wraps reports whether the two sides meet at the far side of the ring, so that
-// the set spans all of it. An empty set spans the ring of one node.
+// the set spans all of it. An empty set spans the ring of one node; a set that
+// has lost a whole side does not know what is there.
 func (l *LeafSet) Wraps() bool {
 	if len(l.smaller) == 0 || len(l.larger) == 0 {
-		return true
+		return len(l.smaller) == len(l.larger)
 	}
 	down, up := l.arcs()
 	return down.Add(up).Compare(down) < 0 // overflow: more than once round

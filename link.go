@@ -40,8 +40,9 @@ type link struct {
 	stream  network.Stream
 	peer    peer.ID
 	contact atomic.Pointer[Contact]
+	said    *Contact // the node's own contact before the hello
 	out     chan outgoing
-	in      chan *Packet
+	in      chan Input
 	waiting atomic.Bool // in the core's list of links with packets
 	used    atomic.Int64
 	closed  chan struct{}
@@ -54,7 +55,7 @@ type link struct {
 func newLink(n *Node, s network.Stream) *link {
 	l := &link{
 		n: n, stream: s, peer: s.Conn().RemotePeer(),
-		out: make(chan outgoing, outboxSize), in: make(chan *Packet, inboxSize), closed: make(chan struct{}),
+		out: make(chan outgoing, outboxSize), in: make(chan Input, inboxSize), closed: make(chan struct{}),
 		reader: newFrameReader(s, frameLimit), writer: newFrameWriter(s, frameLimit),
 		bucket: bucket{rate: n.opts.perLink},
 	}
@@ -169,6 +170,9 @@ func (l *link) write(f *pb.Frame) error {
 
 // run reads and writes until the link is closed or fails.
 func (l *link) run() {
+	if l.n.self.Load() != l.said { // it changed meanwhile, and this link was not told
+		l.offer(outgoing{hello: l.n.hello(nil)})
+	}
 	l.n.spawn(l.writeLoop)
 	l.close(l.readLoop())
 }
@@ -196,7 +200,7 @@ func (l *link) readLoop() error {
 			return err
 		}
 		select {
-		case l.in <- p:
+		case l.in <- Input{Kind: InPacket, From: l.contact.Load(), Packet: p}:
 			l.n.schedule(l)
 		case <-l.closed:
 			return nil

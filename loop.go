@@ -53,11 +53,10 @@ func (n *Node) turn(out []Action) []Action {
 	n.mu.Unlock()
 	for _, l := range ready {
 		l.waiting.Store(false)
-		from := l.contact.Load()
 		for range perTurn {
 			select {
-			case p := <-l.in:
-				out = n.raw.Step(n.now(), Input{Kind: InPacket, From: from, Packet: p}, out)
+			case in := <-l.in:
+				out = n.raw.Step(n.now(), in, out)
 				continue
 			default:
 			}
@@ -98,7 +97,10 @@ func (n *Node) act(a *Action) {
 	case ActForward:
 		n.forward(a)
 	case ActReceipt:
-		n.receipt(a.Answer)
+		n.receipt(a)
+	case ActVouch:
+		answer := a.Answer
+		n.spawn(func() { n.post(Input{Kind: InVouched, ID: answer.ID, Auth: n.vouch(answer)}) })
 	case ActState:
 		n.setState(a.State)
 	case ActLeaves:

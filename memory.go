@@ -5,12 +5,14 @@ package pastry
 type memory[T any] struct {
 	size int
 	m    map[MessageID]*T
-	fifo []memo
+	fifo []memo[T]
 	head int // index of the oldest in fifo
 }
 
-type memo struct {
+// memo is one addition; it means nothing any more when id has another value.
+type memo[T any] struct {
 	id      MessageID
+	v       *T
 	expires Time
 }
 
@@ -26,7 +28,7 @@ func (m *memory[T]) add(id MessageID, v *T, expires Time) {
 		m.dropOldest()
 	}
 	m.m[id] = v
-	m.fifo = append(m.fifo, memo{id, expires})
+	m.fifo = append(m.fifo, memo[T]{id, v, expires})
 }
 
 func (m *memory[T]) forget(id MessageID) { delete(m.m, id) }
@@ -39,7 +41,10 @@ func (m *memory[T]) expire(now Time) {
 }
 
 func (m *memory[T]) dropOldest() {
-	delete(m.m, m.fifo[m.head].id)
+	if old := &m.fifo[m.head]; m.m[old.id] == old.v {
+		delete(m.m, old.id)
+	}
+	m.fifo[m.head] = memo[T]{}
 	m.head++
 	if m.head > 64 && m.head > len(m.fifo)/2 {
 		m.fifo = append(m.fifo[:0], m.fifo[m.head:]...)
@@ -50,7 +55,7 @@ func (m *memory[T]) dropOldest() {
 // each calls f for every value, latest first, until f returns false.
 func (m *memory[T]) each(f func(MessageID, *T) bool) {
 	for i := len(m.fifo) - 1; i >= m.head; i-- {
-		if v := m.m[m.fifo[i].id]; v != nil && !f(m.fifo[i].id, v) {
+		if e := m.fifo[i]; m.m[e.id] == e.v && !f(e.id, e.v) {
 			return
 		}
 	}

@@ -62,9 +62,7 @@ func (n *RawNode) found(p *peerState) {
 	if n.lookedUp == 0 || n.now-n.lookedUp >= Time(lookupPause) {
 		n.lookedUp = n.now
 		n.lookup(p.c, func(a *Answer) {
-			for _, c := range a.Contacts {
-				n.consider(c)
-			}
+			n.considerAll(a.Contacts)
 		})
 	}
 }

@@ -148,6 +148,7 @@ type Packet struct {
 	Contacts  []*Contact    // Route of a join, ProbeReply, GrantReply
 	Suspects  []ring.ID     // Suspect
 	Delivered []Delivery    // GrantReply, Leave: messages delivered of late in the range handed over
+	Acks      []uint64      // any kind: sequence numbers of packets the sender has taken over as well
 }
 
 // Delivery tells a new root that a message for its range was delivered before.

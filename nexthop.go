@@ -72,6 +72,9 @@ func (n *RawNode) Replicas(to []*Contact, key ring.ID, k int) ([]*Contact, bool)
 	if n.state != StateActive || !n.leaves.Covers(key) {
 		return to, false
 	}
+	if k <= 0 {
+		return to, true
+	}
 	all := append(n.leaves.AppendMembers(nil), n.self)
 	sortByDistance(all, key)
 	if k > len(all) && !n.leaves.Wraps() {

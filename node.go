@@ -61,7 +61,7 @@ type Node struct {
 	ending  bool
 	work    sync.WaitGroup // goroutines of the node; Add only under mu while not ending
 	ready   []*link        // with packets for the core, in turn
-	calls   map[MessageID]chan *Answer
+	calls   map[MessageID]chan outcome
 	apps    map[string]*app
 	changed chan struct{} // closed and replaced when state changes
 	drops   [numDrops]uint64
@@ -85,7 +85,7 @@ func New(h host.Host, opts ...Option) (*Node, error) {
 		host: h, opts: o, start: time.Now(), signer: sign, book: newContactBook(4096),
 		closed: make(chan struct{}), stop: make(chan struct{}),
 		inputs: make(chan Input, 1024), asks: make(chan func(*RawNode)), wake: make(chan struct{}, 1),
-		calls: make(map[MessageID]chan *Answer), apps: make(map[string]*app), changed: make(chan struct{}),
+		calls: make(map[MessageID]chan outcome), apps: make(map[string]*app), changed: make(chan struct{}),
 		tagged: make(map[peer.ID]struct{}), leaves: make(map[peer.ID]struct{}),
 	}
 	n.links = newLinks(n)
@@ -127,7 +127,7 @@ func (n *Node) init() (err error) {
 		return err
 	}
 	n.spawn(n.run)
-	n.spawn(func() { n.events.run(n.stop) })
+	go n.events.run(n.stop)
 	n.spawn(watch.run)
 	n.spawn(n.keepContacts)
 	n.serve(n.opts.mode != ModeClient)
@@ -445,7 +445,7 @@ func (n *Node) shutDown() error {
 		l.close(nil)
 	}
 	n.work.Wait()
-	n.events.close()
+	n.events.wait()
 	n.meter.close()
 	n.unprotect()
 	return n.disk.err()

@@ -15,6 +15,7 @@ type peerState struct {
 	state     State // as it last said, within c.Epoch
 	live      bool  // it has answered, and nothing has put that in doubt for good
 	connected bool  // the driver has an open connection to it
+	cutOff    bool  // the connection was lost: reaching it takes a dial
 	heard     Time  // when it last said anything
 	sent      Time  // when it was last sent anything
 	rtt       rtt
@@ -22,6 +23,9 @@ type peerState struct {
 	compared  uint64        // version of the own leaf set it was compared with
 	period    time.Duration // its table probing period, as it last said
 	probe     *probe        // outstanding, nil if none
+	owed      []uint64      // sequence numbers of its packets still to be acknowledged
+	said      *Contact      // the contact it last came with; c may know more
+	epoch     uint64        // of the incarnation that was heard, 0 before: hearsay does not count
 }
 
 // usable reports whether messages may be handed to the peer.
@@ -29,7 +33,9 @@ func (p *peerState) usable() bool {
 	return p.live && p.state == StateActive && !p.c.Client
 }
 
-// rtt estimates the round trip of one link as TCP does (RFC 6298), beside the
+// rtt estimates the round trip of one link as TCP does (RFC 6298), only less
+// patiently: a timeout that comes too early costs a packet, one that comes too
+// late delays a message. Beside that it has the
 // least round trip seen of late, which tells how far the peer is and not how
 // busy it was. All in nanoseconds; zero before the first sample.
 type rtt struct {
@@ -39,7 +45,7 @@ type rtt struct {
 func (r *rtt) observe(sample Time) {
 	sample = max(sample, 1)
 	if r.smoothed == 0 {
-		r.smoothed, r.variance, r.least = sample, sample/2, sample
+		r.smoothed, r.variance, r.least = sample, sample/4, sample
 		return
 	}
 	r.variance += (max(r.smoothed-sample, sample-r.smoothed) - r.variance) / 4
@@ -51,13 +57,22 @@ func (r *rtt) observe(sample Time) {
 	}
 }
 
+// observeLate takes in a sample that may hold a delay of the peer's own.
+func (r *rtt) observeLate(sample Time) {
+	least := r.least
+	r.observe(sample)
+	if least != 0 {
+		r.least = least
+	}
+}
+
 // timeout returns how long to wait for an answer on this link, at least floor;
 // without a sample it is initial.
 func (r *rtt) timeout(floor, initial Time) Time {
 	if r.smoothed == 0 {
 		return initial
 	}
-	margin := max(4*r.variance, r.smoothed/8+Time(5*time.Millisecond))
+	margin := max(2*r.variance, r.smoothed/8+Time(5*time.Millisecond))
 	return min(max(r.smoothed+margin, floor), max(initial, floor))
 }
 

@@ -61,11 +61,11 @@ func (n *RawNode) ask(p *peerState, why purpose, want Want, row int) {
 	pr := p.probe
 	if pr == nil {
 		p.probe = &probe{why: why, want: want, row: row, begun: n.now, limit: n.cfg.ProbeTries}
-		n.count(why, 1)
+		n.count(p, why, 1)
 		n.sendProbe(p)
 		return
 	}
-	n.count(why&^pr.why, 1)
+	n.count(p, why&^pr.why, 1)
 	pr.why |= why
 	if more := want &^ pr.want; more != 0 {
 		pr.want, pr.row = pr.want|want, row
@@ -74,10 +74,14 @@ func (n *RawNode) ask(p *peerState, why purpose, want Want, row int) {
 	}
 }
 
-// count keeps the numbers of probes that others wait for.
-func (n *RawNode) count(why purpose, by int) {
-	if why&whyLeaf != 0 {
-		n.admitting += by
+// count keeps account of the probes whose outcome is waited for.
+func (n *RawNode) count(p *peerState, why purpose, by int) {
+	switch {
+	case why&whyLeaf == 0:
+	case by > 0:
+		n.leafProbes = append(n.leafProbes, p)
+	default:
+		n.leafProbes = slices.DeleteFunc(n.leafProbes, func(o *peerState) bool { return o == p })
 	}
 	if why&whyTable != 0 {
 		n.asking += by
@@ -89,14 +93,29 @@ func (n *RawNode) sendProbe(p *peerState) {
 	pr.tries++
 	pr.seq = n.nextSeq()
 	pr.sent = append(pr.sent, sending{pr.seq, n.now})
-	wait := p.rtt.timeout(Time(n.cfg.MinProbeTimeout), Time(n.cfg.ProbeTimeout))
-	pr.due = n.now + wait
+	pr.due = n.now + n.probeWait(p)
 	n.timers.push(timer{at: pr.due, kind: timerProbe, id: p.c.ID, ref: pr.seq})
 	pkt := &Packet{Kind: KindProbe, Seq: pr.seq, Want: pr.want, Row: pr.row}
 	if pr.want == WantLeaves && p.version != 0 && p.compared == n.leaves.version {
 		pkt.Version = p.version
 	}
 	n.send(p, pkt)
+}
+
+// probeWait returns how long to wait after a try: for the answer after the last
+// one; half as long before, so that a lost packet does not double the time in
+// which a dead node is found. Where a dial comes first, another try is of no
+// use before its time is over.
+func (n *RawNode) probeWait(p *peerState) Time {
+	least, dial := Time(n.cfg.MinProbeTimeout), Time(n.cfg.ProbeTimeout)
+	if p.rtt.smoothed == 0 || p.cutOff {
+		return dial
+	}
+	wait := p.rtt.timeout(least, dial)
+	if p.probe.tries < p.probe.limit {
+		return wait / 2
+	}
+	return wait
 }
 
 // probeDue is called when a probe's time may be over.
@@ -135,7 +154,7 @@ func (n *RawNode) probeFailed(p *peerState, seq uint64) {
 func (n *RawNode) endProbe(p *peerState, alive bool) {
 	pr := p.probe
 	p.probe = nil
-	n.count(pr.why, -1)
+	n.count(p, pr.why, -1)
 	if alive {
 		n.stats.ProbeAlive++
 		p.live = true
@@ -219,8 +238,8 @@ func (n *RawNode) onProbeReply(from *peerState, p *Packet) {
 		if n.quarantined(c) {
 			from.version = 0 // have it named again when the quarantine is over
 		}
-		n.consider(c)
 	}
+	n.considerAll(named)
 	n.joinStep()
 }
 
@@ -256,18 +275,45 @@ func (n *RawNode) consider(c *Contact) {
 	if n.quarantined(c) {
 		return
 	}
-	if ps != nil && ps.state == StateLeaving && c.Epoch <= ps.c.Epoch {
+	if ps != nil && ps.state == StateLeaving && c.Epoch <= ps.epoch {
 		return
 	}
 	switch {
 	case n.state == StateJoining:
 		n.considerJoining(c)
-	case n.state != StateClient && n.leaves.Wants(c.ID):
+	case n.state != StateClient && n.wantsLeaf(c.ID):
 		n.ask(n.peer(c), whyLeaf, WantLeaves, 0)
 	case n.table.Contains(c.ID):
 	case n.worthTable(c):
 		n.addCandidate(c)
 	}
+}
+
+// considerAll considers nodes that were named, the nearest on the ring first, so
+// that no more are probed than the leaf set has room for.
+func (n *RawNode) considerAll(named []*Contact) {
+	named = slices.Clone(named)
+	sortByDistance(named, n.self.ID)
+	for _, c := range named {
+		n.consider(c)
+	}
+}
+
+// wantsLeaf reports whether a node would be in the leaf set if it and all that
+// are being probed for it were alive.
+func (n *RawNode) wantsLeaf(id ring.ID) bool {
+	if !n.leaves.Wants(id) {
+		return false
+	}
+	var nearer [2]int // on the smaller, on the larger side
+	for _, p := range n.leafProbes {
+		for side, up := range [2]bool{false, true} {
+			if n.leaves.walk(up, p.c.ID).Compare(n.leaves.walk(up, id)) < 0 {
+				nearer[side]++
+			}
+		}
+	}
+	return n.leaves.wantsBehind(false, id, nearer[0]) || n.leaves.wantsBehind(true, id, nearer[1])
 }
 
 // worthTable reports whether the entry of c is empty, or c is predicted to be
@@ -344,7 +390,7 @@ func (n *RawNode) bury(p *peerState) {
 	id := p.c.ID
 	wasLeaf, held := n.leaves.Get(id) != nil, n.holds(id)
 	p.live = false
-	n.dead[id] = grave{at: n.now, epoch: p.c.Epoch}
+	n.dead[id] = grave{at: n.now, epoch: p.epoch}
 	n.armExpire()
 	n.releaseGrant(id)
 	if held {
@@ -355,6 +401,7 @@ func (n *RawNode) bury(p *peerState) {
 	n.evict(p)
 	if wasLeaf && n.state == StateActive {
 		n.tellSuspect(id)
+		n.send(p, &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}}) // if it lives, let it object
 	}
 	n.emit(Action{Kind: ActForget, To: p.c})
 	if !p.connected {
@@ -395,6 +442,10 @@ func (n *RawNode) tellSuspect(id ring.ID) {
 // found it silent before, one try less is enough.
 func (n *RawNode) onSuspect(from *peerState, p *Packet) {
 	for _, id := range p.Suspects {
+		if id == n.self.ID { // show that it is wrong
+			n.ask(from, whyTell, 0, 0)
+			continue
+		}
 		ps := n.peers[id]
 		if ps == nil || id == from.c.ID || !n.holds(id) || ps.probe != nil {
 			continue

@@ -34,6 +34,26 @@ type neighbor struct {
 	dialErr error      // of the last dial
 }
 
+// add takes in a new link. It returns those to earlier incarnations of the peer,
+// to be closed: their connections may be dead and not know it yet.
+func (nb *neighbor) add(l *link) (over []*link) {
+	epoch := l.contact.Load().Epoch
+	for _, o := range nb.open {
+		if o.contact.Load().Epoch < epoch {
+			over = append(over, o)
+		}
+	}
+	nb.open = slices.DeleteFunc(nb.open, func(o *link) bool { return slices.Contains(over, o) })
+	nb.open = append(nb.open, l)
+	return over
+}
+
+func closeAll(ls []*link) {
+	for _, l := range ls {
+		l.close(nil)
+	}
+}
+
 func newLinks(n *Node) *links {
 	return &links{n: n, m: make(map[peer.ID]*neighbor)}
 }
@@ -82,11 +102,13 @@ func (ls *links) dial(c *Contact) {
 		}
 		return
 	}
+	var over []*link
 	if err == nil {
-		nb.open = append(nb.open, l)
+		over = nb.add(l)
 	}
 	to := nb.open[0]
 	ls.mu.Unlock()
+	closeAll(over)
 	for _, o := range waiting {
 		if !to.offer(o) {
 			ls.n.notSent(c, o.packet)
@@ -127,6 +149,7 @@ func (ls *links) greet(s network.Stream, dialer bool) (*link, error) {
 		return nil, fmt.Errorf("pastry: resource manager: %w", err)
 	}
 	l := newLink(ls.n, s)
+	l.said = ls.n.self.Load()
 	if err := l.handshake(dialer); err != nil {
 		if errors.Is(err, ErrCredential) {
 			ls.n.drop(DropCredential)
@@ -151,9 +174,9 @@ func (ls *links) accept(s network.Stream) {
 		return
 	}
 	ls.mu.Lock()
-	nb := ls.neighbor(l.peer)
-	nb.open = append(nb.open, l)
+	over := ls.neighbor(l.peer).add(l)
 	ls.mu.Unlock()
+	closeAll(over)
 	ls.started(l)
 }
 

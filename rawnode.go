@@ -2,6 +2,7 @@ package pastry
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/secondbit/pastry/ring"
@@ -47,20 +48,22 @@ type RawNode struct {
 	held       []held // routed here before the node was active
 	reqRTT     rtt    // of whole requests
 
-	join      joining
-	grants    [2]grant // given to a joiner: on the smaller, on the larger side
-	dead      map[ring.ID]grave
-	lost      []*Contact // dead leaves and seeds, for merging, oldest first
-	lostNext  int
-	candidate []*Contact // for the table, waiting for a probe
-	asking    int        // table probes outstanding
-	admitting int        // leaf admission probes outstanding
-	rows      rowRepair
-	tuning    tuning
-	exchanges int              // leaf exchanges since the start, to take turns
-	leafWait  time.Duration    // until the next leaf exchange
-	lookedUp  Time             // when a lost part of the ring was last looked up
-	farewell  map[ring.ID]bool // to whom the node said that it leaves
+	join       joining
+	grants     [2]grant // given to a joiner: on the smaller, on the larger side
+	dead       map[ring.ID]grave
+	lost       []*Contact // dead leaves and seeds, for merging, oldest first
+	lostNext   int
+	candidate  []*Contact   // for the table, waiting for a probe
+	asking     int          // table probes outstanding
+	leafProbes []*peerState // being probed for the leaf set
+	rows       rowRepair
+	tuning     tuning
+	exchanges  int              // leaf exchanges since the start, to take turns
+	leafWait   time.Duration    // until the next leaf exchange
+	lookedUp   Time             // when a lost part of the ring was last looked up
+	closing    bool             // it leaves, and its immediate neighbours are being told
+	farewell   map[ring.ID]bool // to whom the node said that it leaves
+	kept       []*transit       // while closing, messages that a neighbour is to be root of
 }
 
 // grave marks a node that was found dead.
@@ -83,6 +86,7 @@ func NewRawNode(cfg Config) (*RawNode, error) {
 		leaves:     NewLeafSet(cfg.Self.ID, cfg.LeafSetSize),
 		table:      NewTable(cfg.Self.ID, cfg.DigitBits),
 		hood:       NewNeighborhood(cfg.NeighborhoodSize),
+		seq:        cfg.Rand.Uint64() >> 8, // no answer to an earlier incarnation fits
 		peers:      make(map[ring.ID]*peerState),
 		apps:       make(map[string]bool),
 		calls:      make(map[MessageID]*call),
@@ -115,6 +119,7 @@ const (
 	InCancel                        // the caller of message ID has given up
 	InForwarded                     // answers ActForward of ID: pass on Msg, or stop it if Msg is nil
 	InDelivered                     // answers ActDeliver of ID with Code, Payload and Auth
+	InVouched                       // answers ActVouch of ID with Auth
 	InMerge                         // look for another part of the ring through Contacts
 )
 
@@ -139,9 +144,10 @@ type ActionKind uint8
 // The actions Step and Advance return, to be carried out in order.
 const (
 	ActSend    ActionKind = iota // send Packet to To, dialling if need be; report a failure with InSendFailed
-	ActDeliver                   // give Msg to its application, answer with InDelivered
+	ActDeliver                   // give Msg, which came from To, to its application, answer with InDelivered
 	ActForward                   // ask the application about Msg going to To, answer with InForwarded
-	ActReceipt                   // message Answer.ID of this node's own has ended
+	ActReceipt                   // message Answer.ID of this node's own has ended; the answer came from To, if set
+	ActVouch                     // sign Answer and give it back with InVouched: it goes through others
 	ActState                     // the node's State changed
 	ActLeaves                    // the leaf set changed
 	ActJoined                    // To has entered the leaf set
@@ -190,11 +196,13 @@ func (n *RawNode) Step(now Time, in Input, out []Action) []Action {
 	case InRoute:
 		n.startCall(in.Msg, in.TTL, in.From)
 	case InCancel:
-		n.finishCall(in.ID, &Answer{ID: in.ID, Code: CodeCancelled})
+		n.finishCall(in.ID, &Answer{ID: in.ID, Code: CodeCancelled}, nil)
 	case InForwarded:
 		n.forwarded(in.ID, in.Msg)
 	case InDelivered:
 		n.delivered(in)
+	case InVouched:
+		n.vouched(in.ID, in.Auth)
 	case InMerge:
 		n.startMerge(in.Contacts)
 	}
@@ -256,6 +264,8 @@ func (n *RawNode) fire(t timer) {
 		n.probeDue(t.id, t.ref)
 	case timerCall:
 		n.callDue(t.msg)
+	case timerAck:
+		n.ackDue(t.id)
 	case timerGrant:
 		n.grantDue(t.id, t.ref)
 	case timerJoin:
@@ -285,7 +295,7 @@ func (n *RawNode) fireOnly(kind timerKind) {
 	case timerMerge:
 		n.seekLost()
 	case timerLeave:
-		n.left()
+		n.leaveDue()
 	}
 }
 
@@ -300,6 +310,9 @@ func (n *RawNode) receive(from *Contact, p *Packet) {
 	if ps == nil {
 		n.stats.Drops[DropStale]++
 		return
+	}
+	for _, seq := range p.Acks {
+		n.acknowledged(ps, seq, false)
 	}
 	switch p.Kind {
 	case KindRoute:
@@ -325,7 +338,8 @@ func (n *RawNode) receive(from *Contact, p *Packet) {
 	}
 }
 
-// send emits a packet to a peer, filling in what every packet says.
+// send emits a packet to a peer, filling in what every packet says. The packet
+// must be a new one: what was emitted before is not changed any more.
 func (n *RawNode) send(to *peerState, p *Packet) {
 	p.State = n.state
 	if n.over {
@@ -333,6 +347,9 @@ func (n *RawNode) send(to *peerState, p *Packet) {
 	}
 	if p.Kind == KindProbe || p.Kind == KindProbeReply || p.Kind == KindHeartbeat {
 		p.Coord = n.cfg.Proximity.Coordinate()
+	}
+	if p.Acks == nil {
+		p.Acks, to.owed = to.owed, nil
 	}
 	to.sent = n.now
 	n.stats.Sent[p.Kind]++
@@ -359,9 +376,9 @@ func (n *RawNode) peer(c *Contact) *peerState {
 func (n *RawNode) touch(from *Contact, p *Packet) *peerState {
 	ps := n.peer(from)
 	switch {
-	case from.Epoch < ps.c.Epoch:
+	case from.Epoch < ps.epoch:
 		return nil
-	case from.Epoch > ps.c.Epoch:
+	case from.Epoch > ps.epoch:
 		n.reborn(ps, from)
 	}
 	state := p.State
@@ -389,19 +406,19 @@ func (n *RawNode) touch(from *Contact, p *Packet) *peerState {
 
 // reborn replaces what is known of a peer that has started anew.
 func (n *RawNode) reborn(ps *peerState, c *Contact) {
-	if ps.c.Epoch != 0 {
+	if ps.epoch != 0 {
 		n.evict(ps)
-		ps.live, ps.state = false, StateIdle
+		ps.live, ps.state, ps.owed = false, StateIdle, nil
 	}
-	ps.c = c
-	ps.version = 0
+	ps.epoch, ps.version = c.Epoch, 0
 }
 
 // refresh puts newer words about a peer into the tables that hold it.
 func (n *RawNode) refresh(ps *peerState, from *Contact, coord []float32) {
-	if from == ps.c && coord == nil {
+	if from == ps.said && (coord == nil || slices.Equal(coord, ps.c.Coord)) {
 		return
 	}
+	ps.said = from
 	c := *from
 	if coord != nil {
 		c.Coord = coord
@@ -439,10 +456,13 @@ func (n *RawNode) predict(c *Contact) (Time, bool) {
 }
 
 // connected notes an open connection, over which the peer may serve as a hop.
-// What waited for it has left only now.
+// What waited for the first one has left only now.
 func (n *RawNode) connected(c *Contact) {
 	ps := n.peer(c)
-	ps.connected = true
+	if ps.connected {
+		return
+	}
+	ps.connected, ps.cutOff = true, false
 	if ps.probe != nil {
 		n.probeLeft(ps)
 	}
@@ -462,7 +482,7 @@ func (n *RawNode) disconnected(c *Contact) {
 	if ps == nil {
 		return
 	}
-	ps.connected = false
+	ps.connected, ps.cutOff = false, true
 	if n.holds(c.ID) {
 		n.ask(ps, whyAlive, 0, 0)
 	}

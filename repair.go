@@ -49,17 +49,24 @@ func (n *RawNode) removeLeaf(id ring.ID) {
 	n.leaves.Remove(id)
 	if n.state == StateActive {
 		if smaller {
-			n.askFarthest(n.leaves.smaller)
+			n.askBeyond(false)
 		}
 		if larger {
-			n.askFarthest(n.leaves.larger)
+			n.askBeyond(true)
 		}
 	}
 	n.leavesChanged()
 }
 
-func (n *RawNode) askFarthest(side []*Contact) {
-	if len(side) > 0 {
+// askBeyond asks the farthest leaf on a side for its leaf set. When the side has
+// nobody left, whoever is known takes the place, until it names nearer ones.
+func (n *RawNode) askBeyond(larger bool) {
+	if len(n.leaves.side(larger)) == 0 {
+		for _, p := range n.known {
+			n.leaves.Insert(p.c)
+		}
+	}
+	if side := n.leaves.side(larger); len(side) > 0 {
 		n.ask(n.peer(side[len(side)-1]), whyExchange, WantLeaves, 0)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/secondbit/pastry/pb"
@@ -74,25 +75,49 @@ func (s *signer) sign(m *Routed) error {
 // change returns m with another payload, signed by this host beside what the
 // origin and earlier nodes signed.
 func (s *signer) change(m *Routed, payload []byte) (*Routed, error) {
-	var auth pb.OriginAuth
-	if err := proto.Unmarshal(m.Auth, &auth); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrForged, err)
+	auth, err := parseAuth(m.Auth)
+	if err != nil {
+		return nil, err
 	}
 	if n := len(auth.Changes); n > 0 {
 		auth.Changes[n-1].Payload = m.Payload
 	} else {
 		auth.OriginalPayload = m.Payload
 	}
-	sig, err := s.key.Sign(changeBytes(m, &auth, len(auth.Changes), s.self, payload))
+	sig, err := s.key.Sign(changeBytes(m, auth, len(auth.Changes), s.self, payload))
 	if err != nil {
 		return nil, fmt.Errorf("pastry: sign a change: %w", err)
 	}
 	auth.Changes = append(auth.Changes, &pb.Change{Peer: []byte(s.self), PublicKey: s.pub, Signature: sig})
 	changed := *m
 	changed.Payload = payload
-	changed.Auth, err = proto.Marshal(&auth)
+	changed.Auth, err = proto.Marshal(auth)
 	return &changed, err
 }
+
+// parseAuth parses the signatures of a message. What comes in a few bytes must
+// not take up much memory, so the changes are counted before they are parsed.
+func parseAuth(b []byte) (*pb.OriginAuth, error) {
+	changes := 0
+	for rest := b; len(rest) > 0; {
+		field, _, n := protowire.ConsumeField(rest)
+		if n < 0 {
+			return nil, fmt.Errorf("%w: %w", ErrForged, protowire.ParseError(n))
+		}
+		rest = rest[n:]
+		if changes += boolToInt(field == changesField); changes > maxHops {
+			return nil, fmt.Errorf("%w: more than %d changes", ErrForged, maxHops)
+		}
+	}
+	auth := new(pb.OriginAuth)
+	if err := proto.Unmarshal(b, auth); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrForged, err)
+	}
+	return auth, nil
+}
+
+// changesField is the number of OriginAuth.changes.
+const changesField = 3
 
 // changeBytes returns what the node that makes change i signs: the changed
 // message and the signature before, so that changes cannot be reordered or left
@@ -111,17 +136,14 @@ func changeBytes(m *Routed, auth *pb.OriginAuth, i int, by peer.ID, payload []by
 // origin sent it and the changes made on the way, both empty when there were
 // none. The error wraps ErrForged.
 func verifyMessage(m *Routed) (original []byte, changes []Change, err error) {
-	var auth pb.OriginAuth
-	if err := proto.Unmarshal(m.Auth, &auth); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrForged, err)
+	auth, err := parseAuth(m.Auth)
+	if err != nil {
+		return nil, nil, err
 	}
 	n := len(auth.Changes)
 	payload := m.Payload
-	if n > maxHops {
-		return nil, nil, fmt.Errorf("%w: %d changes", ErrForged, n)
-	}
 	if n > 0 {
-		payload = auth.OriginalPayload
+		payload, original = auth.OriginalPayload, auth.OriginalPayload
 	}
 	if err := verify(m.Origin, auth.PublicKey, messageBytes(originDomain, m, payload), auth.Signature); err != nil {
 		return nil, nil, err
@@ -131,12 +153,12 @@ func verifyMessage(m *Routed) (original []byte, changes []Change, err error) {
 		if i == n-1 {
 			payload = m.Payload
 		}
-		if err := verify(by, c.PublicKey, changeBytes(m, &auth, i, by, payload), c.Signature); err != nil {
+		if err := verify(by, c.PublicKey, changeBytes(m, auth, i, by, payload), c.Signature); err != nil {
 			return nil, nil, err
 		}
 		changes = append(changes, Change{By: by, Payload: payload})
 	}
-	return auth.OriginalPayload, changes, nil
+	return original, changes, nil
 }
 
 // answerBytes returns what the root signs: the answer, bound to the message.

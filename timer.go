@@ -19,6 +19,7 @@ const (
 	timerLeaves                     // exchange leaf sets
 	timerMerge                      // look for a lost part of the ring
 	timerJoin                       // the current step of joining took too long, ref: its generation
+	timerAck                        // id: the peer that is owed acknowledgements
 	timerGrant                      // a grant given to a joiner runs out, id: the joiner
 	timerLeave                      // leaving took too long
 )

@@ -24,7 +24,8 @@ const (
 	maxContacts  = 1024
 	maxSuspects  = 1024
 	maxDelivered = 1 << 16
-	maxCoord     = 32  // numbers
+	maxCoord     = 32 // numbers
+	maxWireAcks  = 1024
 	maxRegion    = 64  // bytes
 	maxAppName   = 128 // bytes
 	maxPeerID    = 64  // bytes
@@ -54,6 +55,7 @@ func encodePacket(p *Packet) *pb.Packet {
 		Contacts:  encodeContacts(p.Contacts),
 		Suspects:  encodeIDs(p.Suspects),
 		Delivered: encodeDelivered(p.Delivered),
+		Acks:      p.Acks,
 	}
 }
 
@@ -189,7 +191,13 @@ func (d *decoder) packet(m *pb.Packet) *Packet {
 		Contacts:  d.contacts(m.Contacts),
 		Suspects:  decodeList(d, "suspects", m.Suspects, maxSuspects, d.ringID),
 		Delivered: decodeList(d, "deliveries", m.Delivered, maxDelivered, d.delivery),
+		Acks:      d.acks(m.Acks),
 	}
+}
+
+func (d *decoder) acks(seqs []uint64) []uint64 {
+	d.atMost("acknowledgements", uint64(len(seqs)), maxWireAcks)
+	return seqs
 }
 
 // kind checks that the kind is known and has the body it needs, and no other.

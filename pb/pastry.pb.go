@@ -45,7 +45,7 @@ const (
 	// ttl_ms, path; for a join row and contacts.
 	Kind_KIND_ROUTE Kind = 1
 	// The answer of the root on its way back along the same hops: seq, answer,
-	// attempt, hops.
+	// hops.
 	Kind_KIND_REPLY Kind = 2
 	// The next hop has taken over the Route, Reply or Leave of the given seq, or
 	// refuses it with a code other than CODE_OK: seq, code.
@@ -283,6 +283,113 @@ func (Code) EnumDescriptor() ([]byte, []int) {
 	return file_pastry_proto_rawDescGZIP(), []int{2}
 }
 
+// RecordKind says what a RecordRequest is about.
+type RecordKind int32
+
+const (
+	// No request.
+	RecordKind_RECORD_KIND_UNSPECIFIED RecordKind = 0
+	// Store a provider: multihash, provider, limit.
+	RecordKind_RECORD_KIND_ADD_PROVIDER RecordKind = 1
+	// Tell who provides: multihash, limit.
+	RecordKind_RECORD_KIND_GET_PROVIDERS RecordKind = 2
+)
+
+// Enum value maps for RecordKind.
+var (
+	RecordKind_name = map[int32]string{
+		0: "RECORD_KIND_UNSPECIFIED",
+		1: "RECORD_KIND_ADD_PROVIDER",
+		2: "RECORD_KIND_GET_PROVIDERS",
+	}
+	RecordKind_value = map[string]int32{
+		"RECORD_KIND_UNSPECIFIED":   0,
+		"RECORD_KIND_ADD_PROVIDER":  1,
+		"RECORD_KIND_GET_PROVIDERS": 2,
+	}
+)
+
+func (x RecordKind) Enum() *RecordKind {
+	p := new(RecordKind)
+	*p = x
+	return p
+}
+
+func (x RecordKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RecordKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_pastry_proto_enumTypes[3].Descriptor()
+}
+
+func (RecordKind) Type() protoreflect.EnumType {
+	return &file_pastry_proto_enumTypes[3]
+}
+
+func (x RecordKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RecordKind.Descriptor instead.
+func (RecordKind) EnumDescriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{3}
+}
+
+// RecordStatus says how a RecordRequest ended.
+type RecordStatus int32
+
+const (
+	// It was done; for a provider sent to the root, when a majority of the
+	// replicas that answered hold it.
+	RecordStatus_RECORD_STATUS_OK RecordStatus = 0
+	// The record has expired, is forged, or is not about the multihash.
+	RecordStatus_RECORD_STATUS_REFUSED RecordStatus = 1
+	// The holder has no room.
+	RecordStatus_RECORD_STATUS_FULL RecordStatus = 2
+)
+
+// Enum value maps for RecordStatus.
+var (
+	RecordStatus_name = map[int32]string{
+		0: "RECORD_STATUS_OK",
+		1: "RECORD_STATUS_REFUSED",
+		2: "RECORD_STATUS_FULL",
+	}
+	RecordStatus_value = map[string]int32{
+		"RECORD_STATUS_OK":      0,
+		"RECORD_STATUS_REFUSED": 1,
+		"RECORD_STATUS_FULL":    2,
+	}
+)
+
+func (x RecordStatus) Enum() *RecordStatus {
+	p := new(RecordStatus)
+	*p = x
+	return p
+}
+
+func (x RecordStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RecordStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_pastry_proto_enumTypes[4].Descriptor()
+}
+
+func (RecordStatus) Type() protoreflect.EnumType {
+	return &file_pastry_proto_enumTypes[4]
+}
+
+func (x RecordStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RecordStatus.Descriptor instead.
+func (RecordStatus) EnumDescriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{4}
+}
+
 // A Frame is one unit on a stream. A frame without a body is malformed.
 type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -388,8 +495,8 @@ func (*Frame_Packet) isFrame_Body() {}
 // Hello opens a link. Each side sends it once, without waiting for the other's.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The version of the protocol within its protocol ID, 1 at present. Versions
-	// that share a protocol ID understand each other.
+	// The version of the protocol within its protocol ID. Always 1; a hello with
+	// another is refused.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The sender. Its peer ID is the one that the secure channel authenticated.
 	Contact *Contact `protobuf:"bytes,2,opt,name=contact,proto3" json:"contact,omitempty"`
@@ -627,8 +734,8 @@ type Packet struct {
 	// The state of the sender at the time of sending.
 	State State `protobuf:"varint,2,opt,name=state,proto3,enum=pastry.pb.State" json:"state,omitempty"`
 	// A number that the sender drew for a Route, Reply, Leave, Probe or Grant.
-	// The Ack, ProbeReply or GrantReply repeats it. It means nothing beyond the
-	// link.
+	// The Ack, ProbeReply or GrantReply repeats it, on whatever stream between
+	// the two. It means nothing to others.
 	Seq uint64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
 	// The outcome that an Ack or GrantReply reports.
 	Code Code `protobuf:"varint,4,opt,name=code,proto3,enum=pastry.pb.Code" json:"code,omitempty"`
@@ -638,8 +745,7 @@ type Packet struct {
 	Msg *Routed `protobuf:"bytes,6,opt,name=msg,proto3" json:"msg,omitempty"`
 	// The answer of a Reply, which no other kind carries.
 	Answer *Answer `protobuf:"bytes,7,opt,name=answer,proto3" json:"answer,omitempty"`
-	// How often the origin has sent the message end to end before and with this
-	// attempt. It sets apart the ways back.
+	// In a Route, how often the origin has sent the message end to end before.
 	Attempt uint32 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// In a Route, the links crossed so far; in a Reply, the links crossed back.
 	// At most 255.
@@ -678,7 +784,11 @@ type Packet struct {
 	Suspects [][]byte `protobuf:"bytes,18,rep,name=suspects,proto3" json:"suspects,omitempty"`
 	// In a GrantReply and Leave, the messages delivered of late in the range that
 	// is handed over. At most 65,536, and no more than fit the frame.
-	Delivered     []*Delivery `protobuf:"bytes,19,rep,name=delivered,proto3" json:"delivered,omitempty"`
+	Delivered []*Delivery `protobuf:"bytes,19,rep,name=delivered,proto3" json:"delivered,omitempty"`
+	// In a packet of any kind, the seqs of further packets of the receiver that
+	// the sender has taken over, each as by an Ack of its own with CODE_OK. At
+	// most 1,024. An Ack may consist of these alone; its seq is then zero.
+	Acks          []uint64 `protobuf:"varint,20,rep,packed,name=acks,proto3" json:"acks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -842,6 +952,13 @@ func (x *Packet) GetSuspects() [][]byte {
 func (x *Packet) GetDelivered() []*Delivery {
 	if x != nil {
 		return x.Delivered
+	}
+	return nil
+}
+
+func (x *Packet) GetAcks() []uint64 {
+	if x != nil {
+		return x.Acks
 	}
 	return nil
 }
@@ -1399,6 +1516,271 @@ func (x *Contacts) GetContacts() []*Contact {
 	return nil
 }
 
+// A RecordRequest is the payload of a message of the application
+// "pastry/records". Sent to the key of its multihash, the first 16 bytes of the
+// SHA-256 of the multihash, it asks the root, which asks or tells the other
+// replicas; sent to the ring ID of a member, it asks for what that member itself
+// holds or shall hold. With any other key it is refused.
+type RecordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  RecordKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=pastry.pb.RecordKind" json:"kind,omitempty"`
+	// The content, 1 to 128 bytes. Required.
+	Multihash []byte `protobuf:"bytes,2,opt,name=multihash,proto3" json:"multihash,omitempty"`
+	// Who provides it.
+	Provider *Provider `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The most providers wanted in the response. The responder may send fewer,
+	// and sends at most 200.
+	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordRequest) Reset() {
+	*x = RecordRequest{}
+	mi := &file_pastry_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordRequest) ProtoMessage() {}
+
+func (x *RecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordRequest.ProtoReflect.Descriptor instead.
+func (*RecordRequest) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RecordRequest) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *RecordRequest) GetMultihash() []byte {
+	if x != nil {
+		return x.Multihash
+	}
+	return nil
+}
+
+func (x *RecordRequest) GetProvider() *Provider {
+	if x != nil {
+		return x.Provider
+	}
+	return nil
+}
+
+func (x *RecordRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// A RecordResponse is the reply of the application "pastry/records".
+type RecordResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Status RecordStatus           `protobuf:"varint,1,opt,name=status,proto3,enum=pastry.pb.RecordStatus" json:"status,omitempty"`
+	// Providers of the multihash asked for, the newest first.
+	Providers     []*Provider `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordResponse) Reset() {
+	*x = RecordResponse{}
+	mi := &file_pastry_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordResponse) ProtoMessage() {}
+
+func (x *RecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordResponse.ProtoReflect.Descriptor instead.
+func (*RecordResponse) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RecordResponse) GetStatus() RecordStatus {
+	if x != nil {
+		return x.Status
+	}
+	return RecordStatus_RECORD_STATUS_OK
+}
+
+func (x *RecordResponse) GetProviders() []*Provider {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+// A Provider is the statement of a peer that it provides a content, and where
+// the peer is.
+type Provider struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A sealed libp2p envelope, at most 4,096 bytes, signed by the provider, with
+	// the domain "pastry-provider-record", the payload type
+	// "/pastry/provider-record" and a ProviderRecord as payload. Required.
+	Record []byte `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	// The sealed peer record of the provider, in the form of Contact.record.
+	PeerRecord    []byte `protobuf:"bytes,2,opt,name=peer_record,json=peerRecord,proto3" json:"peer_record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Provider) Reset() {
+	*x = Provider{}
+	mi := &file_pastry_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Provider) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Provider) ProtoMessage() {}
+
+func (x *Provider) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Provider.ProtoReflect.Descriptor instead.
+func (*Provider) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Provider) GetRecord() []byte {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *Provider) GetPeerRecord() []byte {
+	if x != nil {
+		return x.PeerRecord
+	}
+	return nil
+}
+
+// ProviderRecord is what a provider signs.
+type ProviderRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The content.
+	Multihash []byte `protobuf:"bytes,1,opt,name=multihash,proto3" json:"multihash,omitempty"`
+	// The peer ID of the provider, which is that of the key it signs with.
+	Peer []byte `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	// Of two records of one provider about one multihash, the one with the larger
+	// number replaces the other. The provider takes the time in nanoseconds since
+	// 1970.
+	Seq uint64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	// When the record is no longer valid, in milliseconds since 1970. A holder
+	// keeps it at most 48 hours beyond its arrival, whatever this says.
+	ExpiresMs     uint64 `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProviderRecord) Reset() {
+	*x = ProviderRecord{}
+	mi := &file_pastry_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProviderRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProviderRecord) ProtoMessage() {}
+
+func (x *ProviderRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProviderRecord.ProtoReflect.Descriptor instead.
+func (*ProviderRecord) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ProviderRecord) GetMultihash() []byte {
+	if x != nil {
+		return x.Multihash
+	}
+	return nil
+}
+
+func (x *ProviderRecord) GetPeer() []byte {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
+func (x *ProviderRecord) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ProviderRecord) GetExpiresMs() uint64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
 var File_pastry_proto protoreflect.FileDescriptor
 
 const file_pastry_proto_rawDesc = "" +
@@ -1424,7 +1806,7 @@ const file_pastry_proto_rawDesc = "" +
 	"\x06record\x18\x03 \x01(\fR\x06record\x12\x16\n" +
 	"\x06region\x18\x04 \x01(\tR\x06region\x12\x14\n" +
 	"\x05coord\x18\x05 \x03(\x02R\x05coord\x12\x16\n" +
-	"\x06client\x18\x06 \x01(\bR\x06client\"\xbf\x04\n" +
+	"\x06client\x18\x06 \x01(\bR\x06client\"\xd3\x04\n" +
 	"\x06Packet\x12#\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0f.pastry.pb.KindR\x04kind\x12&\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x10.pastry.pb.StateR\x05state\x12\x10\n" +
@@ -1445,7 +1827,8 @@ const file_pastry_proto_rawDesc = "" +
 	"\x06larger\x18\x10 \x01(\bR\x06larger\x12.\n" +
 	"\bcontacts\x18\x11 \x03(\v2\x12.pastry.pb.ContactR\bcontacts\x12\x1a\n" +
 	"\bsuspects\x18\x12 \x03(\fR\bsuspects\x121\n" +
-	"\tdelivered\x18\x13 \x03(\v2\x13.pastry.pb.DeliveryR\tdelivered\"\xae\x01\n" +
+	"\tdelivered\x18\x13 \x03(\v2\x13.pastry.pb.DeliveryR\tdelivered\x12\x12\n" +
+	"\x04acks\x18\x14 \x03(\x04R\x04acks\"\xae\x01\n" +
 	"\x06Routed\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03app\x18\x02 \x01(\tR\x03app\x12\x10\n" +
@@ -1487,7 +1870,25 @@ const file_pastry_proto_rawDesc = "" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\":\n" +
 	"\bContacts\x12.\n" +
-	"\bcontacts\x18\x01 \x03(\v2\x12.pastry.pb.ContactR\bcontacts*\xcc\x01\n" +
+	"\bcontacts\x18\x01 \x03(\v2\x12.pastry.pb.ContactR\bcontacts\"\x9f\x01\n" +
+	"\rRecordRequest\x12)\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x15.pastry.pb.RecordKindR\x04kind\x12\x1c\n" +
+	"\tmultihash\x18\x02 \x01(\fR\tmultihash\x12/\n" +
+	"\bprovider\x18\x03 \x01(\v2\x13.pastry.pb.ProviderR\bprovider\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"t\n" +
+	"\x0eRecordResponse\x12/\n" +
+	"\x06status\x18\x01 \x01(\x0e2\x17.pastry.pb.RecordStatusR\x06status\x121\n" +
+	"\tproviders\x18\x02 \x03(\v2\x13.pastry.pb.ProviderR\tproviders\"C\n" +
+	"\bProvider\x12\x16\n" +
+	"\x06record\x18\x01 \x01(\fR\x06record\x12\x1f\n" +
+	"\vpeer_record\x18\x02 \x01(\fR\n" +
+	"peerRecord\"s\n" +
+	"\x0eProviderRecord\x12\x1c\n" +
+	"\tmultihash\x18\x01 \x01(\fR\tmultihash\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\fR\x04peer\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x04 \x01(\x04R\texpiresMs*\xcc\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1527,7 +1928,16 @@ const file_pastry_proto_rawDesc = "" +
 	"\x0eCODE_DUPLICATE\x10\n" +
 	"\x12\x10\n" +
 	"\fCODE_TIMEOUT\x10\v\x12\x12\n" +
-	"\x0eCODE_CANCELLED\x10\fB Z\x1egithub.com/secondbit/pastry/pbb\x06proto3"
+	"\x0eCODE_CANCELLED\x10\f*f\n" +
+	"\n" +
+	"RecordKind\x12\x1b\n" +
+	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18RECORD_KIND_ADD_PROVIDER\x10\x01\x12\x1d\n" +
+	"\x19RECORD_KIND_GET_PROVIDERS\x10\x02*W\n" +
+	"\fRecordStatus\x12\x14\n" +
+	"\x10RECORD_STATUS_OK\x10\x00\x12\x19\n" +
+	"\x15RECORD_STATUS_REFUSED\x10\x01\x12\x16\n" +
+	"\x12RECORD_STATUS_FULL\x10\x02B Z\x1egithub.com/secondbit/pastry/pbb\x06proto3"
 
 var (
 	file_pastry_proto_rawDescOnce sync.Once
@@ -1541,46 +1951,56 @@ func file_pastry_proto_rawDescGZIP() []byte {
 	return file_pastry_proto_rawDescData
 }
 
-var file_pastry_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_pastry_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_pastry_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_pastry_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_pastry_proto_goTypes = []any{
-	(Kind)(0),          // 0: pastry.pb.Kind
-	(State)(0),         // 1: pastry.pb.State
-	(Code)(0),          // 2: pastry.pb.Code
-	(*Frame)(nil),      // 3: pastry.pb.Frame
-	(*Hello)(nil),      // 4: pastry.pb.Hello
-	(*Proof)(nil),      // 5: pastry.pb.Proof
-	(*Contact)(nil),    // 6: pastry.pb.Contact
-	(*Packet)(nil),     // 7: pastry.pb.Packet
-	(*Routed)(nil),     // 8: pastry.pb.Routed
-	(*Answer)(nil),     // 9: pastry.pb.Answer
-	(*Delivery)(nil),   // 10: pastry.pb.Delivery
-	(*OriginAuth)(nil), // 11: pastry.pb.OriginAuth
-	(*Change)(nil),     // 12: pastry.pb.Change
-	(*RootAuth)(nil),   // 13: pastry.pb.RootAuth
-	(*Contacts)(nil),   // 14: pastry.pb.Contacts
+	(Kind)(0),              // 0: pastry.pb.Kind
+	(State)(0),             // 1: pastry.pb.State
+	(Code)(0),              // 2: pastry.pb.Code
+	(RecordKind)(0),        // 3: pastry.pb.RecordKind
+	(RecordStatus)(0),      // 4: pastry.pb.RecordStatus
+	(*Frame)(nil),          // 5: pastry.pb.Frame
+	(*Hello)(nil),          // 6: pastry.pb.Hello
+	(*Proof)(nil),          // 7: pastry.pb.Proof
+	(*Contact)(nil),        // 8: pastry.pb.Contact
+	(*Packet)(nil),         // 9: pastry.pb.Packet
+	(*Routed)(nil),         // 10: pastry.pb.Routed
+	(*Answer)(nil),         // 11: pastry.pb.Answer
+	(*Delivery)(nil),       // 12: pastry.pb.Delivery
+	(*OriginAuth)(nil),     // 13: pastry.pb.OriginAuth
+	(*Change)(nil),         // 14: pastry.pb.Change
+	(*RootAuth)(nil),       // 15: pastry.pb.RootAuth
+	(*Contacts)(nil),       // 16: pastry.pb.Contacts
+	(*RecordRequest)(nil),  // 17: pastry.pb.RecordRequest
+	(*RecordResponse)(nil), // 18: pastry.pb.RecordResponse
+	(*Provider)(nil),       // 19: pastry.pb.Provider
+	(*ProviderRecord)(nil), // 20: pastry.pb.ProviderRecord
 }
 var file_pastry_proto_depIdxs = []int32{
-	4,  // 0: pastry.pb.Frame.hello:type_name -> pastry.pb.Hello
-	5,  // 1: pastry.pb.Frame.proof:type_name -> pastry.pb.Proof
-	7,  // 2: pastry.pb.Frame.packet:type_name -> pastry.pb.Packet
-	6,  // 3: pastry.pb.Hello.contact:type_name -> pastry.pb.Contact
+	6,  // 0: pastry.pb.Frame.hello:type_name -> pastry.pb.Hello
+	7,  // 1: pastry.pb.Frame.proof:type_name -> pastry.pb.Proof
+	9,  // 2: pastry.pb.Frame.packet:type_name -> pastry.pb.Packet
+	8,  // 3: pastry.pb.Hello.contact:type_name -> pastry.pb.Contact
 	0,  // 4: pastry.pb.Packet.kind:type_name -> pastry.pb.Kind
 	1,  // 5: pastry.pb.Packet.state:type_name -> pastry.pb.State
 	2,  // 6: pastry.pb.Packet.code:type_name -> pastry.pb.Code
-	8,  // 7: pastry.pb.Packet.msg:type_name -> pastry.pb.Routed
-	9,  // 8: pastry.pb.Packet.answer:type_name -> pastry.pb.Answer
-	6,  // 9: pastry.pb.Packet.contacts:type_name -> pastry.pb.Contact
-	10, // 10: pastry.pb.Packet.delivered:type_name -> pastry.pb.Delivery
+	10, // 7: pastry.pb.Packet.msg:type_name -> pastry.pb.Routed
+	11, // 8: pastry.pb.Packet.answer:type_name -> pastry.pb.Answer
+	8,  // 9: pastry.pb.Packet.contacts:type_name -> pastry.pb.Contact
+	12, // 10: pastry.pb.Packet.delivered:type_name -> pastry.pb.Delivery
 	2,  // 11: pastry.pb.Answer.code:type_name -> pastry.pb.Code
-	6,  // 12: pastry.pb.Answer.contacts:type_name -> pastry.pb.Contact
-	12, // 13: pastry.pb.OriginAuth.changes:type_name -> pastry.pb.Change
-	6,  // 14: pastry.pb.Contacts.contacts:type_name -> pastry.pb.Contact
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	8,  // 12: pastry.pb.Answer.contacts:type_name -> pastry.pb.Contact
+	14, // 13: pastry.pb.OriginAuth.changes:type_name -> pastry.pb.Change
+	8,  // 14: pastry.pb.Contacts.contacts:type_name -> pastry.pb.Contact
+	3,  // 15: pastry.pb.RecordRequest.kind:type_name -> pastry.pb.RecordKind
+	19, // 16: pastry.pb.RecordRequest.provider:type_name -> pastry.pb.Provider
+	4,  // 17: pastry.pb.RecordResponse.status:type_name -> pastry.pb.RecordStatus
+	19, // 18: pastry.pb.RecordResponse.providers:type_name -> pastry.pb.Provider
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_pastry_proto_init() }
@@ -1598,8 +2018,8 @@ func file_pastry_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pastry_proto_rawDesc), len(file_pastry_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   12,
+			NumEnums:      5,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

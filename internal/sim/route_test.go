@@ -195,10 +195,12 @@ func TestHopLimit(t *testing.T) {
 		s.Run(time.Second)
 	}
 	actives := s.Actives()
-	limited := 0
 	for range 300 {
-		m := s.Route(actives[s.Rand().IntN(len(actives))], s.RandomKey(), 10*time.Second)
-		s.Run(2 * time.Second)
+		s.Route(actives[s.Rand().IntN(len(actives))], s.RandomKey(), 10*time.Second)
+	}
+	s.Run(11 * time.Second)
+	limited := 0
+	for _, m := range s.Messages() {
 		switch {
 		case m.Answer == nil:
 			t.Fatalf("%v never ended", m)

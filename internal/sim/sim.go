@@ -220,6 +220,9 @@ func (s *Sim) act(n *node) {
 			s.forward(n, a)
 		case pastry.ActReceipt:
 			s.receipt(n, a)
+		case pastry.ActVouch:
+			id := a.Answer.ID
+			s.After(0, func() { s.input(n, pastry.Input{Kind: pastry.InVouched, ID: id, Auth: []byte("signed")}) })
 		case pastry.ActState:
 			n.enter(a.State, s.now)
 		}

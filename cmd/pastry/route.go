@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/spf13/cobra"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// routeConfig holds the flags of the route command.
+type routeConfig struct {
+	id, json bool
+	timeout  time.Duration
+	control  string
+}
+
+func newRouteCommand() *cobra.Command {
+	var c routeConfig
+	cmd := &cobra.Command{
+		Use:   "route KEY [PAYLOAD]",
+		Short: "Send a message from the running node to the root of a key",
+		Long: `Route makes the running node send a message to the node that is closest to KEY,
+which answers who it is. KEY is any text, placed on the ring by its hash.`,
+		Example: `  pastry route hello
+  pastry route hello "some payload" -json
+  pastry route -id 2cf24dba5fb0a30e26e83b2ac5b9e29e`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.run(cmd, args[0], strings.Join(args[1:], ""))
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.BoolVar(&c.id, "id", false, "KEY is a point on the ring, in 32 hexadecimal digits")
+	f.BoolVar(&c.json, "json", false, "print JSON")
+	f.DurationVar(&c.timeout, "timeout", 10*time.Second, "longest wait for the answer")
+	f.StringVar(&c.control, "control", "", "socket of the node; default is the node started last")
+	return cmd
+}
+
+func (c *routeConfig) run(cmd *cobra.Command, key, payload string) error {
+	id, err := c.parse(key)
+	if err != nil {
+		return err
+	}
+	if c.timeout <= 0 {
+		return fmt.Errorf("-timeout %v: give a positive time such as 10s", c.timeout)
+	}
+	socket, err := controlPath(c.control)
+	if err != nil {
+		return err
+	}
+	var r routeReply
+	if err := ask(cmd.Context(), socket, "/route", routeRequest{Key: id, Payload: payload, Timeout: c.timeout}, &r); err != nil {
+		return err
+	}
+	if c.json {
+		return printJSON(cmd.OutOrStdout(), r)
+	}
+	return r.print(cmd.OutOrStdout())
+}
+
+// parse returns the point on the ring that the argument means.
+func (c *routeConfig) parse(key string) (ring.ID, error) {
+	if !c.id {
+		return ring.FromKey([]byte(key)), nil
+	}
+	id, err := ring.Parse(key)
+	if err != nil {
+		return id, fmt.Errorf("%w; without -id, KEY may be any text", err)
+	}
+	return id, nil
+}
+
+func (r *routeReply) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "key\t%s\n", r.Key)
+	fmt.Fprintf(t, "root\t%s\n", r.Root)
+	fmt.Fprintf(t, "root's id\t%s\n", r.Reply.ID)
+	if r.Reply.Region != "" {
+		fmt.Fprintf(t, "region\t%s\n", r.Reply.Region)
+	}
+	fmt.Fprintf(t, "hops\t%d\n", r.Hops)
+	fmt.Fprintf(t, "path\t%s\n", joinPeers(r.Path, " → "))
+	fmt.Fprintf(t, "round trip\t%.3f ms\n", r.RTT)
+	if r.Reply.Payload != "" {
+		fmt.Fprintf(t, "payload\t%q\n", r.Reply.Payload)
+	}
+	return t.Flush()
+}
+
+func joinPeers(ps []peer.ID, sep string) string {
+	if len(ps) == 0 {
+		return "none: the node itself is root"
+	}
+	parts := make([]string, len(ps))
+	for i, p := range ps {
+		parts[i] = p.String()
+	}
+	return strings.Join(parts, sep)
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

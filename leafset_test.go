@@ -1,0 +1,404 @@
+package pastry
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// point returns the id at n of 1000 equal steps round the ring, which may be
+// negative. Points are far enough from each other to be told apart by digits.
+func point(n int) ring.ID {
+	const step = math.MaxUint64/1000 + 1
+	return ring.FromUint64s(uint64(n)*step, 0)
+}
+
+// contactAt returns a contact that sits at id. Its identity is its id's text, so
+// that failures can be read.
+func contactAt(id ring.ID) *Contact {
+	return &Contact{ID: id, Peer: PeerID(id.String()), Epoch: 1}
+}
+
+func contactsAt(ids ...ring.ID) []*Contact {
+	var cs []*Contact
+	for _, id := range ids {
+		cs = append(cs, contactAt(id))
+	}
+	return cs
+}
+
+// points returns where contacts sit, in steps as point takes them, for
+// comparison.
+func points(cs []*Contact) []int {
+	got := []int{}
+	for _, c := range cs {
+		hi, _ := c.ID.Uint64s()
+		got = append(got, int(math.Round(float64(hi)/(1<<64)*1000)))
+	}
+	return got
+}
+
+func leafSetOf(self, size int, members ...int) *LeafSet {
+	l := NewLeafSet(point(self), size)
+	for _, m := range members {
+		l.Insert(contactAt(point(m)))
+	}
+	return l
+}
+
+func wantPoints(t *testing.T, what string, cs []*Contact, want ...int) {
+	t.Helper()
+	if diff := cmp.Diff(points(cs), append([]int{}, want...)); diff != "" {
+		t.Errorf("%s is not as wanted (-got +want):\n%s", what, diff)
+	}
+}
+
+func TestLeafSetSides(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		self            int
+		insert          []int
+		smaller, larger []int
+	}{
+		{"empty", 500, nil, nil, nil},
+		{"one is on both sides", 500, []int{600}, []int{600}, []int{600}},
+		{"small ring", 500, []int{600, 400}, []int{400, 600}, []int{600, 400}},
+		{"full", 500, []int{600, 700, 400, 300}, []int{400, 300}, []int{600, 700}},
+		{"nearest win", 500, []int{900, 100, 600, 700, 400, 300}, []int{400, 300}, []int{600, 700}},
+		{"farther are put out", 500, []int{600, 700, 400, 300, 510, 490}, []int{490, 400}, []int{510, 600}},
+		{"round zero", 0, []int{10, 20, 980, 990, 500}, []int{990, 980}, []int{10, 20}},
+		{"below zero", 999, []int{1, 2, 3, 997, 998}, []int{998, 997}, []int{1, 2}},
+		{"all on one arc", 500, []int{510, 520, 530, 540}, []int{540, 530}, []int{510, 520}},
+		{"self never enters", 500, []int{500, 600}, []int{600}, []int{600}},
+		{"the same twice", 500, []int{600, 600, 600}, []int{600}, []int{600}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := leafSetOf(tt.self, 4, tt.insert...)
+			wantPoints(t, "the smaller side", l.Smaller(), tt.smaller...)
+			wantPoints(t, "the larger side", l.Larger(), tt.larger...)
+		})
+	}
+}
+
+func TestLeafSetMembersGoUpTheRing(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		set    *LeafSet
+		expect []int
+	}{
+		{"empty", leafSetOf(500, 4), nil},
+		{"two sides", leafSetOf(500, 4, 600, 400, 700, 300), []int{300, 400, 600, 700}},
+		{"round zero", leafSetOf(0, 4, 990, 10, 20, 980), []int{980, 990, 10, 20}},
+		{"each once", leafSetOf(500, 8, 600, 700, 800), []int{600, 700, 800}},
+		{"sides overlap", leafSetOf(500, 4, 600, 700, 400), []int{400, 600, 700}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wantPoints(t, "the list of members", tt.set.AppendMembers(nil), tt.expect...)
+		})
+	}
+}
+
+func TestLeafSetNeighbors(t *testing.T) {
+	l := leafSetOf(0, 4)
+	if l.Left() != nil || l.Right() != nil {
+		t.Errorf("neighbours of an empty set are %v and %v, want none", l.Left(), l.Right())
+	}
+	l = leafSetOf(0, 4, 10, 20, 980, 990)
+	wantPoints(t, "the left and right neighbour", []*Contact{l.Left(), l.Right()}, 990, 10)
+	l.Remove(point(990))
+	l.Remove(point(10))
+	wantPoints(t, "the next left and right neighbour", []*Contact{l.Left(), l.Right()}, 980, 20)
+}
+
+func TestLeafSetReplacesContact(t *testing.T) {
+	l := leafSetOf(500, 4, 600)
+	before := l.version
+	newer := contactAt(point(600))
+	newer.Epoch = 2
+	if l.Insert(newer) {
+		t.Error("a member inserted again changed the membership")
+	}
+	if l.version != before {
+		t.Errorf("version is %d, want %d as before", l.version, before)
+	}
+	for _, got := range []*Contact{l.Get(point(600)), l.Left(), l.Right()} {
+		if got != newer {
+			t.Errorf("member has epoch %d, want the contact with epoch 2", got.Epoch)
+		}
+	}
+}
+
+func TestLeafSetVersion(t *testing.T) {
+	l := leafSetOf(500, 2)
+	for _, step := range []struct {
+		what   string
+		do     func() bool
+		change bool
+	}{
+		{"insert 600", func() bool { return l.Insert(contactAt(point(600))) }, true},
+		{"insert 600 again", func() bool { return l.Insert(contactAt(point(600))) }, false},
+		{"insert 400", func() bool { return l.Insert(contactAt(point(400))) }, true},
+		{"insert 700, too far", func() bool { return l.Insert(contactAt(point(700))) }, false},
+		{"remove 700, not there", func() bool { return l.Remove(point(700)) }, false},
+		{"remove self", func() bool { return l.Remove(point(500)) }, false},
+		{"insert self", func() bool { return l.Insert(contactAt(point(500))) }, false},
+		{"remove 600", func() bool { return l.Remove(point(600)) }, true},
+	} {
+		before := l.version
+		if got := step.do(); got != step.change {
+			t.Errorf("%s: changed is %t, want %t", step.what, got, step.change)
+		}
+		if got := l.version > before; got != step.change {
+			t.Errorf("%s: version went from %d to %d", step.what, before, l.version)
+		}
+	}
+}
+
+func TestLeafSetCovers(t *testing.T) {
+	full := leafSetOf(500, 4, 300, 400, 600, 700)
+	overZero := leafSetOf(0, 4, 10, 20, 980, 990)
+	lopsided := leafSetOf(500, 4, 600, 700, 400, 300)
+	lopsided.Remove(point(600))
+	lopsided.Remove(point(700))
+	one := ring.FromUint64s(0, 1)
+	for _, tt := range []struct {
+		name string
+		set  *LeafSet
+		key  ring.ID
+		want bool
+	}{
+		{"self", full, point(500), true},
+		{"inside", full, point(650), true},
+		{"last on the larger side", full, point(700), true},
+		{"beyond the larger side", full, point(700).Add(one), false},
+		{"last on the smaller side", full, point(300), true},
+		{"beyond the smaller side", full, point(300).Sub(one), false},
+		{"opposite", full, point(0), false},
+		{"above zero", overZero, point(15), true},
+		{"below zero", overZero, point(985), true},
+		{"end above zero", overZero, point(20), true},
+		{"past the end above zero", overZero, point(20).Add(one), false},
+		{"end below zero", overZero, point(980), true},
+		{"past the end below zero", overZero, point(980).Sub(one), false},
+		{"empty set", leafSetOf(500, 4), point(0), true},
+		{"two nodes", leafSetOf(500, 4, 600), point(0), true},
+		{"sides overlap", leafSetOf(500, 4, 300, 600, 700), point(0), true},
+		{"on the side that is lost", lopsided, point(510), false},
+		{"on the side that is left", lopsided, point(450), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.set.Covers(tt.key); got != tt.want {
+				t.Errorf("Covers(%v) is %t, want %t", tt.key, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestLeafSetClosestTies has keys in the middle between two nodes: the one with
+// the smaller id is root, on either side of self and over the zero of the ring.
+func TestLeafSetClosestTies(t *testing.T) {
+	l := leafSetOf(500, 4, 300, 400, 600, 700)
+	zero := leafSetOf(0, 4, 20, 40, 960, 980)
+	for _, tt := range []struct {
+		name string
+		set  *LeafSet
+		key  int
+		skip []int
+		want int
+	}{
+		{"self between itself and a larger one", l, 550, nil, 500},
+		{"the smaller between it and self", l, 450, nil, 400},
+		{"of two larger", l, 650, nil, 600},
+		{"of two smaller", l, 350, nil, 300},
+		{"exact hit", l, 700, nil, 700},
+		{"own id", l, 500, nil, 500},
+		{"skipped hit", l, 600, []int{600}, 500},
+		{"skipped all larger", l, 700, []int{600, 700}, 500},
+		{"skipped all on the way", l, 300, []int{300}, 400},
+		{"self as zero", zero, 10, nil, 0},
+		{"self is the smaller number", zero, 990, nil, 0},
+		{"above zero", zero, 30, nil, 20},
+		{"below zero", zero, 970, nil, 960},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			skip := func(id ring.ID) bool {
+				return slices.ContainsFunc(tt.skip, func(n int) bool { return point(n) == id })
+			}
+			got := tt.set.self
+			if c := tt.set.Closest(point(tt.key), skip); c != nil {
+				got = c.ID
+			}
+			if got != point(tt.want) {
+				t.Errorf("closest to %d is %v, want %v", tt.key, got, point(tt.want))
+			}
+		})
+	}
+}
+
+// TestLeafSetEstimate checks the estimate of the ring's size: exact when the
+// set spans the ring, else within what the density of L random ids allows.
+func TestLeafSetEstimate(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 10, 24, 25, 100, 1000, 10000} {
+		t.Run(fmt.Sprint("N=", size), func(t *testing.T) {
+			const rounds = 20
+			rng := rand.New(rand.NewPCG(uint64(size), 1))
+			sum := 0.0
+			for range rounds {
+				l := NewLeafSet(ring.Random(rng), 24)
+				for range size - 1 {
+					l.Insert(contactAt(ring.Random(rng)))
+				}
+				got := l.EstimateSize()
+				sum += math.Log(got / float64(size))
+				if size <= 24 && got != float64(size) {
+					t.Fatalf("estimate is %g, want it exact", got)
+				}
+				if got < float64(size)/3 || got > float64(size)*3 {
+					t.Errorf("estimate is %g, want within three times", got)
+				}
+			}
+			if mean := math.Exp(sum / rounds); mean < 0.8 || mean > 1.25 {
+				t.Errorf("estimates are %.2f times the size in the mean, want within a quarter", mean)
+			}
+		})
+	}
+}
+
+// leafModel is a leaf set worked out anew from the list of members: what the
+// set holds after any operations. A member stays on the sides it is on until it
+// is removed or displaced, so the model keeps each side as a plain list.
+type leafModel struct {
+	self  ring.ID
+	half  int
+	sides [2][]ring.ID // 0 smaller, 1 larger; nearest first
+}
+
+func (m *leafModel) walk(side int, id ring.ID) ring.ID {
+	if side == 1 {
+		return id.Sub(m.self)
+	}
+	return m.self.Sub(id)
+}
+
+func (m *leafModel) insert(id ring.ID) (changed bool) {
+	for i, side := range m.sides {
+		if id == m.self || slices.Contains(side, id) {
+			continue
+		}
+		side = append(slices.Clone(side), id)
+		slices.SortFunc(side, func(a, b ring.ID) int { return m.walk(i, a).Compare(m.walk(i, b)) })
+		side = side[:min(m.half, len(side))]
+		changed = changed || slices.Contains(side, id)
+		m.sides[i] = side
+	}
+	return changed
+}
+
+func (m *leafModel) remove(id ring.ID) (was bool) {
+	for i, side := range m.sides {
+		if at := slices.Index(side, id); at >= 0 {
+			m.sides[i] = slices.Delete(slices.Clone(side), at, at+1)
+			was = true
+		}
+	}
+	return was
+}
+
+// members returns each member once, by id.
+func (m *leafModel) members() []ring.ID {
+	all := slices.Concat(m.sides[0], m.sides[1])
+	slices.SortFunc(all, ring.ID.Compare)
+	return slices.Compact(all)
+}
+
+// wraps says whether going up from the farthest smaller one over self to the
+// farthest larger one passes some point twice.
+func (m *leafModel) wraps() bool {
+	if len(m.sides[0]) == 0 || len(m.sides[1]) == 0 {
+		return len(m.sides[0]) == len(m.sides[1])
+	}
+	down, up := m.sides[0][len(m.sides[0])-1], m.sides[1][len(m.sides[1])-1]
+	return up == down || m.walk(1, down).Compare(m.walk(1, up)) <= 0
+}
+
+func (m *leafModel) check(t *testing.T, l *LeafSet, keys []ring.ID) {
+	t.Helper()
+	ids := func(cs []*Contact) []ring.ID {
+		var ids []ring.ID
+		for _, c := range cs {
+			ids = append(ids, c.ID)
+		}
+		return ids
+	}
+	if !slices.Equal(ids(l.Smaller()), m.sides[0]) || !slices.Equal(ids(l.Larger()), m.sides[1]) {
+		t.Fatalf("sides are %v and %v, want %v", ids(l.Smaller()), ids(l.Larger()), m.sides)
+	}
+	got := ids(l.AppendMembers(nil))
+	slices.SortFunc(got, ring.ID.Compare)
+	if !slices.Equal(got, m.members()) {
+		t.Fatalf("members are %v, want %v", got, m.members())
+	}
+	if l.Wraps() != m.wraps() {
+		t.Fatalf("Wraps is %t, want %t, with sides %v", l.Wraps(), m.wraps(), m.sides)
+	}
+	for _, key := range keys {
+		best := m.self
+		for _, id := range m.members() {
+			if ring.Closer(key, id, best) {
+				best = id
+			}
+			if (l.Get(id) == nil) || l.Wants(id) && slices.Contains(m.sides[0], id) && slices.Contains(m.sides[1], id) {
+				t.Fatalf("member %v: Get %v, Wants %t", id, l.Get(id), l.Wants(id))
+			}
+		}
+		root := m.self
+		if c := l.Closest(key, nil); c != nil {
+			root = c.ID
+		}
+		if root != best {
+			t.Fatalf("closest to %v is %v, want %v", key, root, best)
+		}
+	}
+}
+
+// TestLeafSetAgainstModel compares a leaf set with lists that are sorted anew
+// after every one of many random operations, in rings of few distinct ids so
+// that they come again.
+func TestLeafSetAgainstModel(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		pool := make([]ring.ID, 2+rng.IntN(40))
+		for i := range pool {
+			pool[i] = ring.Random(rng)
+		}
+		half := 1 + rng.IntN(8)
+		l := NewLeafSet(pool[0], 2*half)
+		m := &leafModel{self: pool[0], half: half}
+		for range 300 {
+			id := pool[rng.IntN(len(pool))]
+			var got, want, wanted bool
+			if rng.IntN(3) > 0 {
+				wanted = l.Wants(id)
+				got, want = l.Insert(contactAt(id)), m.insert(id)
+				if wanted != got {
+					t.Fatalf("seed %d: Wants(%v) is %t, Insert %t", seed, id, wanted, got)
+				}
+			} else {
+				got, want = l.Remove(id), m.remove(id)
+			}
+			if got != want {
+				t.Fatalf("seed %d: changed is %t for %v, want %t", seed, got, id, want)
+			}
+			m.check(t, l, []ring.ID{ring.Random(rng), id})
+			if t.Failed() {
+				t.Fatalf("with seed %d", seed)
+			}
+		}
+	}
+}

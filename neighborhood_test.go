@@ -1,0 +1,73 @@
+package pastry
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+func TestNeighborhood(t *testing.T) {
+	h := NewNeighborhood(3)
+	for _, step := range []struct {
+		insert int
+		at     Time
+		wants  bool
+		after  []int
+	}{
+		{100, 30, true, []int{100}},
+		{200, 10, true, []int{200, 100}},
+		{300, 20, true, []int{200, 300, 100}},
+		{400, 30, false, []int{200, 300, 100}}, // no nearer than the farthest
+		{400, 25, true, []int{200, 300, 400}},
+		{200, 40, false, []int{300, 400, 200}}, // a member that is farther now
+		{200, 5, true, []int{200, 300, 400}},
+	} {
+		if got := h.Wants(step.at); got != step.wants {
+			t.Errorf("Wants(%d) is %t, want %t", step.at, got, step.wants)
+		}
+		h.Insert(contactAt(point(step.insert)), step.at)
+		wantPoints(t, "the set", h.AppendMembers(nil), step.after...)
+	}
+	if !h.Remove(point(300)) || h.Remove(point(300)) || h.Contains(point(300)) {
+		t.Error("a member is removed once, want it gone then")
+	}
+	wantPoints(t, "the set", h.AppendMembers(nil), 200, 400)
+}
+
+func TestNeighborhoodOfNone(t *testing.T) {
+	h := NewNeighborhood(0)
+	h.Insert(contactAt(point(1)), 1)
+	if h.Wants(1) || len(h.AppendMembers(nil)) != 0 {
+		t.Errorf("a set of size zero holds %d members", len(h.AppendMembers(nil)))
+	}
+}
+
+// TestNeighborhoodAgainstModel inserts and removes at random: the set always
+// holds what a list that is sorted anew holds.
+func TestNeighborhoodAgainstModel(t *testing.T) {
+	type model struct {
+		id ring.ID
+		at Time
+	}
+	rng := rand.New(rand.NewPCG(1, 5))
+	h := NewNeighborhood(8)
+	var want []model
+	for range 5000 {
+		id, at := point(rng.IntN(20)), Time(rng.IntN(50))
+		want = slices.DeleteFunc(want, func(m model) bool { return m.id == id })
+		if rng.IntN(4) > 0 {
+			h.Insert(contactAt(id), at)
+			want = append(want, model{id, at})
+			slices.SortStableFunc(want, func(a, b model) int { return int(a.at - b.at) })
+			want = want[:min(len(want), 8)]
+		} else {
+			h.Remove(id)
+		}
+		got := h.AppendMembers(nil)
+		if !slices.EqualFunc(got, want, func(c *Contact, m model) bool { return c.ID == m.id }) {
+			t.Fatalf("set is %v, want %v", points(got), want)
+		}
+	}
+}
