@@ -195,9 +195,6 @@ func (n *Node) send(ctx context.Context, m *Routed, first *Contact) (Receipt, er
 	if _, err := crand.Read(m.ID[:]); err != nil {
 		return Receipt{}, err
 	}
-	if err := n.signer.sign(m); err != nil {
-		return Receipt{}, err
-	}
 	ttl := defaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		ttl = time.Until(deadline)
@@ -323,6 +320,16 @@ func (n *Node) deliver(a *Action) {
 		}
 		n.post(in)
 	})
+}
+
+// sign signs a message of this node's own; it returns nil when it cannot.
+func (n *Node) sign(m *Routed) *Routed {
+	signed, err := n.signer.sign(m)
+	if err != nil {
+		n.events.post(EvtError{Err: err})
+		return nil
+	}
+	return signed
 }
 
 // vouch signs an answer.

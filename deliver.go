@@ -122,6 +122,7 @@ func (n *RawNode) finishCall(id MessageID, a *Answer, from *Contact) {
 		return
 	}
 	delete(n.calls, id)
+	delete(n.signing, id)
 	if c.transit != nil && !c.transit.done && c.transit.pkt != nil && a.Code != CodeOK {
 		n.giveUp(c.transit)
 	}

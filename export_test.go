@@ -22,7 +22,7 @@ func SignedRoute(key crypto.PrivKey, p *Packet) (*pb.Packet, error) {
 		return nil, err
 	}
 	p.Kind, p.Msg.Origin, p.Msg.OriginID = KindRoute, self, ringID(self)
-	if err := s.sign(p.Msg); err != nil {
+	if p.Msg, err = s.sign(p.Msg); err != nil {
 		return nil, err
 	}
 	return encodePacket(p), nil

@@ -52,10 +52,15 @@ func (n *RawNode) onRoute(from *peerState, p *Packet) {
 		n.notActive(from, p)
 		return
 	}
-	switch root := n.nextHopFor(p.Msg, nil) == nil; {
+	root := n.nextHopFor(p.Msg, nil) == nil
+	d := n.deliveries.get(p.Msg.ID)
+	switch {
+	case p.Msg.unsigned() && from.c.ID == p.Msg.OriginID && (!root && d == nil || d != nil && d.by != ""):
+		n.ack(from, p, CodeUnsigned)
+		return
 	case !root:
 		n.ack(from, p, CodeOK)
-	case n.closing && n.deliveries.get(p.Msg.ID) == nil:
+	case n.closing && d == nil:
 		return // the sender will hear that this node is gone, and go to the next root
 	default: // the answer follows soon, and takes the acknowledgement with it
 		n.ackLater(from, p.Seq)
@@ -195,7 +200,38 @@ func (n *RawNode) dispatch(t *transit) {
 		}
 	}
 	n.fillGap(m.Key, hop)
+	if m.unsigned() && !n.ends(m, hop) {
+		n.sign(t)
+		return
+	}
 	n.transmit(t, n.peer(hop))
+}
+
+// ends reports whether a hop is expected to deliver a message. If so the secure
+// channel to it is proof enough of the origin, and the signature is saved.
+func (n *RawNode) ends(m *Routed, hop *Contact) bool {
+	return hop.ID == m.Key || n.state == StateActive && n.leaves.Covers(m.Key)
+}
+
+// sign has a message of this node's own signed before it goes on.
+func (n *RawNode) sign(t *transit) {
+	t.to, t.pkt = nil, nil
+	n.signing[t.in.Msg.ID] = t
+	n.emit(Action{Kind: ActSign, Msg: t.in.Msg})
+}
+
+// signed goes on with a message that has been signed.
+func (n *RawNode) signed(id MessageID, m *Routed) {
+	t, c := n.signing[id], n.calls[id]
+	delete(n.signing, id)
+	if t == nil || c == nil || m == nil {
+		return
+	}
+	c.msg = m
+	p := *t.in
+	p.Msg = m
+	t.in = &p
+	n.dispatch(t)
 }
 
 // arrived ends the journey of a message at this node, the root of its key.
@@ -296,8 +332,13 @@ func (n *RawNode) onAck(from *peerState, p *Packet) {
 	if t == nil || t.to != from {
 		return
 	}
-	if t.in.Kind == KindLeave {
+	switch {
+	case t.in.Kind == KindLeave:
 		delete(n.pending, p.Seq)
+		return
+	case p.Code == CodeUnsigned && t.in.Kind == KindRoute && t.in.Msg.OriginID == n.self.ID:
+		delete(n.pending, p.Seq)
+		n.sign(t)
 		return
 	}
 	// The hop is alive and not active. touch has taken it out of the tables,

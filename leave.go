@@ -114,6 +114,7 @@ func (n *RawNode) stopWaiting() {
 	n.held = nil
 	clear(n.pending)
 	clear(n.forwarding)
+	clear(n.signing)
 }
 
 // onLeave takes leave of a neighbour.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -231,6 +232,7 @@ var errSlow = errors.New("pastry: the neighbour does not read")
 
 // writeBatch writes o and whatever else waits, and flushes once.
 func (l *link) writeBatch(o outgoing) error {
+	yielded := false
 	for {
 		f := &pb.Frame{Body: &pb.Frame_Hello{Hello: o.hello}}
 		if o.packet != nil {
@@ -243,6 +245,10 @@ func (l *link) writeBatch(o outgoing) error {
 			l.n.events.post(EvtError{Peer: l.peer, Err: err})
 		case err != nil:
 			return err
+		}
+		if len(l.out) == 0 && !yielded {
+			yielded = true // whoever runs now may have more for the same flush
+			runtime.Gosched()
 		}
 		select {
 		case o = <-l.out:

@@ -4,18 +4,14 @@ import (
 	"bufio"
 	"context"
 	crand "crypto/rand"
-	"errors"
-	"fmt"
+	"encoding/binary"
 	"io"
 	"math/rand/v2"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
 
@@ -111,38 +107,6 @@ func packetFrame(p *pb.Packet) *pb.Frame { return &pb.Frame{Body: &pb.Frame_Pack
 
 func proofFrame(b []byte) *pb.Frame {
 	return &pb.Frame{Body: &pb.Frame_Proof{Proof: &pb.Proof{Proof: b}}}
-}
-
-// metered gives each node of a cluster a registry of metrics.
-type metered struct {
-	mu   sync.Mutex // guards regs
-	regs map[int]*prometheus.Registry
-}
-
-func (m *metered) option(i int) pastry.Option {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.regs == nil {
-		m.regs = make(map[int]*prometheus.Registry)
-	}
-	m.regs[i] = prometheus.NewRegistry()
-	return pastry.WithMetrics(m.regs[i])
-}
-
-// value returns a metric of node i, as pastry names it after the prefix, with
-// the label values given, in any order. It is 0 when there is none.
-func (m *metered) value(t testing.TB, i int, name string, labels ...string) float64 {
-	t.Helper()
-	families, err := m.regs[i].Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return metric(families, name, labels...)
-}
-
-func (m *metered) drops(t testing.TB, i int, cause pastry.Drop) float64 {
-	t.Helper()
-	return m.value(t, i, "drops_total", cause.String())
 }
 
 // badInput is a test of what one stranger does to a node.
@@ -324,7 +288,7 @@ func TestMutatedFrames(t *testing.T) {
 				for range rng.IntN(3) {
 					b[rng.IntN(len(b))] = byte(rng.Uint32())
 				}
-				w.bytes(append([]byte{byte(len(b)) | 0x80, byte(len(b) >> 7)}, b...)...)
+				w.bytes(append(binary.AppendUvarint(nil, uint64(len(b))), b...)...)
 			}
 			time.Sleep(50 * time.Millisecond)
 			_ = w.s.Reset()
@@ -365,25 +329,3 @@ func templates(t *testing.T, h host.Host, c *testutil.Cluster) []*pb.Frame {
 	}
 	return fs
 }
-
-// metric finds a metric among families; see metered.value.
-func metric(families []*dtoMetricFamily, name string, labels ...string) float64 {
-	for _, f := range families {
-		if strings.TrimPrefix(f.GetName(), "libp2p_pastry_") != name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			var has []string
-			for _, l := range m.GetLabel() {
-				has = append(has, l.GetValue())
-			}
-			if sameElements(has, labels) {
-				return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-			}
-		}
-	}
-	return 0
-}
-
-var _ = errors.Is
-var _ = fmt.Sprint

@@ -98,6 +98,9 @@ func (n *Node) act(a *Action) {
 		n.forward(a)
 	case ActReceipt:
 		n.receipt(a)
+	case ActSign:
+		m := a.Msg
+		n.spawn(func() { n.post(Input{Kind: InSigned, ID: m.ID, Msg: n.sign(m)}) })
 	case ActVouch:
 		answer := a.Answer
 		n.spawn(func() { n.post(Input{Kind: InVouched, ID: answer.ID, Auth: n.vouch(answer)}) })

@@ -81,12 +81,13 @@ const (
 	CodeDuplicate        // delivered before, and the answer is lost
 	CodeTimeout          // the deadline passed without an answer
 	CodeCancelled        // the caller gave up
+	CodeUnsigned         // the node is not root, and a message that goes on must be signed
 	numCodes
 )
 
 var codeNames = [numCodes]string{"ok", "application error", "no such application", "stopped on the way",
 	"hop limit reached", "not a member", "forged signature", "busy", "not active", "not a neighbor",
-	"delivered before, answer lost", "no answer in time", "cancelled"}
+	"delivered before, answer lost", "no answer in time", "cancelled", "not signed"}
 
 func (c Code) String() string {
 	if c >= numCodes {
@@ -107,8 +108,11 @@ type Routed struct {
 	Join     bool    // the origin joins at Key, its own id: hops add their rows
 	Direct   bool    // only the node whose id is Key may deliver
 	Payload  []byte
-	Auth     []byte // the signatures, opaque to the core
+	Auth     []byte // the signatures, opaque to the core; empty until one is needed, see ActSign
 }
+
+// unsigned reports whether nobody but the link it came by vouches for a message.
+func (m *Routed) unsigned() bool { return len(m.Auth) == 0 && !m.Join }
 
 // Answer is the root's reply to a Routed, immutable as well.
 type Answer struct {

@@ -51,7 +51,7 @@ func newMeter(n *Node) (*meter, error) {
 		return m, nil
 	}
 	if err := m.reg.Register(m); err != nil {
-		return nil, fmt.Errorf("pastry: WithMetrics: %w (wrap the registerer with labels when several nodes share it)", err)
+		return nil, fmt.Errorf("pastry: WithMetrics: %w (when several nodes share a registerer, wrap it for each with labels of its own)", err)
 	}
 	return m, nil
 }

@@ -114,16 +114,5 @@ func (n *RawNode) Range(member ring.ID, rank int) (first, last ring.ID, ok bool)
 	if !ring.Closer(first, member, below.ID) {
 		first = first.Add(one)
 	}
-	return first, last, n.leaves.Wraps() || n.leaves.Covers(above.ID) && n.leaves.Covers(below.ID) &&
-		n.inSight(member, above.ID, below.ID)
-}
-
-// inSight reports whether going up from below over member to above stays
-// within the leaf set's span.
-func (n *RawNode) inSight(member, above, below ring.ID) bool {
-	down, up := n.leaves.arcs()
-	start := n.self.ID.Sub(down)
-	span := down.Add(up)
-	a, m, b := ring.Clockwise(start, below), ring.Clockwise(start, member), ring.Clockwise(start, above)
-	return a.Compare(m) < 0 && m.Compare(b) < 0 && b.Compare(span) <= 0
+	return first, last, n.leaves.Wraps() || n.leaves.spans(below.ID, member, above.ID)
 }

@@ -43,6 +43,7 @@ type RawNode struct {
 	calls      map[MessageID]*call
 	pending    map[uint64]*transit // unacknowledged, by sequence number
 	forwarding map[MessageID]*transit
+	signing    map[MessageID]*transit // of this node's own, waiting for a signature
 	relays     memory[relay]
 	deliveries memory[delivery]
 	held       []held // routed here before the node was active
@@ -92,6 +93,7 @@ func NewRawNode(cfg Config) (*RawNode, error) {
 		calls:      make(map[MessageID]*call),
 		pending:    make(map[uint64]*transit),
 		forwarding: make(map[MessageID]*transit),
+		signing:    make(map[MessageID]*transit),
 		relays:     newMemory[relay](cfg.Memory),
 		deliveries: newMemory[delivery](cfg.Memory),
 		dead:       make(map[ring.ID]grave),
@@ -119,6 +121,7 @@ const (
 	InCancel                        // the caller of message ID has given up
 	InForwarded                     // answers ActForward of ID: pass on Msg, or stop it if Msg is nil
 	InDelivered                     // answers ActDeliver of ID with Code, Payload and Auth
+	InSigned                        // answers ActSign of ID with Msg
 	InVouched                       // answers ActVouch of ID with Auth
 	InMerge                         // look for another part of the ring through Contacts
 )
@@ -147,6 +150,7 @@ const (
 	ActDeliver                   // give Msg, which came from To, to its application, answer with InDelivered
 	ActForward                   // ask the application about Msg going to To, answer with InForwarded
 	ActReceipt                   // message Answer.ID of this node's own has ended; the answer came from To, if set
+	ActSign                      // sign Msg, of this node's own, and give it back with InSigned: it goes through others
 	ActVouch                     // sign Answer and give it back with InVouched: it goes through others
 	ActState                     // the node's State changed
 	ActLeaves                    // the leaf set changed
@@ -201,6 +205,8 @@ func (n *RawNode) Step(now Time, in Input, out []Action) []Action {
 		n.forwarded(in.ID, in.Msg)
 	case InDelivered:
 		n.delivered(in)
+	case InSigned:
+		n.signed(in.ID, in.Msg)
 	case InVouched:
 		n.vouched(in.ID, in.Auth)
 	case InMerge:

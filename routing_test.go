@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -17,6 +18,8 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/secondbit/pastry"
+	"github.com/secondbit/pastry/ring"
+	"github.com/secondbit/pastry/testutil"
 )
 
 // find collects what a node finds, sorted by peer.
@@ -249,6 +252,84 @@ func TestFindAfterRootJoined(t *testing.T) {
 		checkFound(t, nodes[1], c, info)
 		checkFound(t, again, c, info)
 	}
+}
+
+// Up to seven of the eight holders of a record may die without a word.
+func TestFindAfterSilentCrashes(t *testing.T) {
+	const seed, nodes, files = 1, 24, 10
+	withRing(t, seeded(seed, nodes), func(t *testing.T, c *testutil.Cluster) {
+		last := c.Node(nodes - 1)
+		var contents []cid.Cid
+		for i := range files {
+			contents = append(contents, pastry.ContentCID(t, fmt.Sprint(i)))
+			provide(t, last, contents[i])
+		}
+		time.Sleep(time.Second)
+		crashed := rand.New(rand.NewPCG(seed, seed)).Perm(nodes - 1)[:nodes/4]
+		root := c.Index(c.Oracle().Root(ring.FromMultihash(contents[0].Hash())).Host().ID())
+		if root != nodes-1 && !slices.Contains(crashed, root) {
+			crashed[0] = root
+		}
+		c.Crash(crashed...)
+		check := func(limit time.Duration) {
+			for _, content := range contents {
+				for i := range nodes {
+					if !c.Live(i) {
+						continue
+					}
+					begun := time.Now()
+					checkFound(t, c.Node(i), content, infosOf(last))
+					if took := time.Since(begun); took > limit {
+						t.Errorf("node %d took %v to find a provider, want %v at most", i, took, limit)
+					}
+				}
+			}
+		}
+		check(10 * time.Second) // at once
+		settle(t, c, 5*time.Minute)
+		check(2 * time.Second)
+		provide(t, last, pastry.ContentCID(t, "later"))
+	})
+}
+
+// A search that waits for a silent root ends when it is cancelled.
+func TestCancelledFindEndsAtOnce(t *testing.T) {
+	withRing(t, seeded(2, 6), func(t *testing.T, c *testutil.Cluster) {
+		content := pastry.ContentCID(t, "content")
+		c.Crash(upTo(1, 6)...)
+		ctx, cancel := context.WithCancel(t.Context())
+		ch := c.Node(0).FindProvidersAsync(ctx, content, 0)
+		time.Sleep(10 * time.Millisecond)
+		cancelled := time.Now()
+		cancel()
+		for range ch {
+			t.Error("got a provider")
+		}
+		if late := time.Since(cancelled); late > 0 {
+			t.Errorf("the channel was closed %v after the cancellation, want at once", late)
+		}
+	})
+}
+
+// A record is found for 48 hours after Provide was called last, and then no more.
+func TestRecordsExpire(t *testing.T) {
+	const validity = 48 * time.Hour
+	withRing(t, seeded(3, 3, pastry.WithHeartbeat(10*time.Minute)), func(t *testing.T, c *testutil.Cluster) {
+		once, again := pastry.ContentCID(t, "once"), pastry.ContentCID(t, "again")
+		provide(t, c.Node(0), once)
+		provide(t, c.Node(0), again)
+		time.Sleep(validity / 2)
+		provide(t, c.Node(0), again)
+		time.Sleep(validity/2 - time.Minute)
+		for i := range 3 {
+			checkFound(t, c.Node(i), once, infosOf(c.Node(0)))
+		}
+		time.Sleep(2 * time.Minute)
+		for i := range 3 {
+			checkFound(t, c.Node(i), once, nil)
+			checkFound(t, c.Node(i), again, infosOf(c.Node(0)))
+		}
+	})
 }
 
 func TestProvideAndFindConcurrently(t *testing.T) {

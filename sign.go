@@ -62,14 +62,15 @@ func messageBytes(domain string, m *Routed, payload []byte) []byte {
 	return appendField(b, payload)
 }
 
-// sign fills in m.Auth as the origin of m.
-func (s *signer) sign(m *Routed) error {
+// sign returns m with the signature of its origin.
+func (s *signer) sign(m *Routed) (*Routed, error) {
 	sig, err := s.key.Sign(messageBytes(originDomain, m, m.Payload))
 	if err != nil {
-		return fmt.Errorf("pastry: sign a message: %w", err)
+		return nil, fmt.Errorf("pastry: sign a message: %w", err)
 	}
-	m.Auth, err = proto.Marshal(&pb.OriginAuth{PublicKey: s.pub, Signature: sig})
-	return err
+	signed := *m
+	signed.Auth, err = proto.Marshal(&pb.OriginAuth{PublicKey: s.pub, Signature: sig})
+	return &signed, err
 }
 
 // change returns m with another payload, signed by this host beside what the

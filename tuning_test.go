@@ -10,7 +10,7 @@ import (
 // found to be, against the integral it is the closed form of.
 func TestDeadShare(t *testing.T) {
 	for _, tt := range []struct{ period, rate float64 }{
-		{10, 0}, {10, 1e-12}, {10, 1e-4}, {3600, 1e-4}, {10, 0.01}, {600, 0.01}, {3600, 1},
+		{10, 0}, {10, 1e-12}, {10, 1e-4}, {3600, 1e-4}, {10, 0.01}, {600, 0.01}, {60, 1},
 	} {
 		const steps = 10000
 		want := 0.0

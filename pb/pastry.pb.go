@@ -220,6 +220,9 @@ const (
 	// The caller gave up. A node says this to its own caller; it has no use for
 	// it on the wire.
 	Code_CODE_CANCELLED Code = 12
+	// The node is not the root of the message, which it therefore cannot take
+	// over without a signature. The origin sends it again, signed.
+	Code_CODE_UNSIGNED Code = 13
 )
 
 // Enum value maps for Code.
@@ -238,6 +241,7 @@ var (
 		10: "CODE_DUPLICATE",
 		11: "CODE_TIMEOUT",
 		12: "CODE_CANCELLED",
+		13: "CODE_UNSIGNED",
 	}
 	Code_value = map[string]int32{
 		"CODE_OK":           0,
@@ -253,6 +257,7 @@ var (
 		"CODE_DUPLICATE":    10,
 		"CODE_TIMEOUT":      11,
 		"CODE_CANCELLED":    12,
+		"CODE_UNSIGNED":     13,
 	}
 )
 
@@ -982,7 +987,8 @@ type Routed struct {
 	Direct bool `protobuf:"varint,6,opt,name=direct,proto3" json:"direct,omitempty"`
 	// What the application sent.
 	Payload []byte `protobuf:"bytes,7,opt,name=payload,proto3" json:"payload,omitempty"`
-	// A marshalled OriginAuth.
+	// A marshalled OriginAuth. Empty in a message that its origin hands straight
+	// to the node it takes for the root: the secure channel vouches for it.
 	Auth          []byte `protobuf:"bytes,8,opt,name=auth,proto3" json:"auth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1913,7 +1919,7 @@ const file_pastry_proto_rawDesc = "" +
 	"\rSTATE_JOINING\x10\x01\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x02\x12\x11\n" +
 	"\rSTATE_LEAVING\x10\x03\x12\x10\n" +
-	"\fSTATE_CLIENT\x10\x04*\xfa\x01\n" +
+	"\fSTATE_CLIENT\x10\x04*\x8d\x02\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x12\n" +
 	"\x0eCODE_APP_ERROR\x10\x01\x12\x0f\n" +
@@ -1928,7 +1934,8 @@ const file_pastry_proto_rawDesc = "" +
 	"\x0eCODE_DUPLICATE\x10\n" +
 	"\x12\x10\n" +
 	"\fCODE_TIMEOUT\x10\v\x12\x12\n" +
-	"\x0eCODE_CANCELLED\x10\f*f\n" +
+	"\x0eCODE_CANCELLED\x10\f\x12\x11\n" +
+	"\rCODE_UNSIGNED\x10\r*f\n" +
 	"\n" +
 	"RecordKind\x12\x1b\n" +
 	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +

@@ -220,6 +220,10 @@ func (s *Sim) act(n *node) {
 			s.forward(n, a)
 		case pastry.ActReceipt:
 			s.receipt(n, a)
+		case pastry.ActSign:
+			signed := *a.Msg
+			signed.Auth = []byte("signed")
+			s.After(0, func() { s.input(n, pastry.Input{Kind: pastry.InSigned, ID: signed.ID, Msg: &signed}) })
 		case pastry.ActVouch:
 			id := a.Answer.ID
 			s.After(0, func() { s.input(n, pastry.Input{Kind: pastry.InVouched, ID: id, Auth: []byte("signed")}) })
