@@ -63,11 +63,15 @@ var (
 	ErrHopLimit   = errors.New("pastry: hop limit reached")
 	ErrNotMember  = errors.New("pastry: the addressed peer is not a member")
 	ErrBusy       = errors.New("pastry: the application at the root has too many messages to handle")
-	ErrNoAnswer   = errors.New("pastry: no answer in time")
+	ErrNoAnswer   = errors.New("pastry: no answer in time") // comes with context.DeadlineExceeded
 	ErrAnswerLost = errors.New("pastry: delivered, but the answer is lost")
 	ErrNotActive  = errors.New("pastry: the node is not part of a ring; call Join first")
 	ErrAppName    = errors.New("pastry: invalid application name")
 )
+
+// errTimeout is what a caller gets whose time is up, whoever notices it first:
+// the caller's context or the core.
+var errTimeout = fmt.Errorf("%w: %w", ErrNoAnswer, context.DeadlineExceeded)
 
 // AppError is the error an application returned at the root.
 type AppError struct {
@@ -209,9 +213,12 @@ func (n *Node) send(ctx context.Context, m *Routed, first *Contact) (Receipt, er
 	}
 	select {
 	case o := <-answer:
-		return n.result(ctx, m, o)
+		return n.result(o)
 	case <-ctx.Done():
 		n.post(Input{Kind: InCancel, ID: m.ID})
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return Receipt{}, errTimeout
+		}
 		return Receipt{}, fmt.Errorf("pastry: message to %s: %w", m.Key.Short(), ctx.Err())
 	case <-n.closed:
 		return Receipt{}, ErrClosed
@@ -249,7 +256,7 @@ func (n *Node) receipt(a *Action) {
 
 // result turns an outcome into what the caller gets. An answer that another
 // node than the root handed over must bear the root's signature.
-func (n *Node) result(ctx context.Context, m *Routed, a outcome) (Receipt, error) {
+func (n *Node) result(a outcome) (Receipt, error) {
 	n.meter.ended(a.Answer)
 	r := Receipt{Root: a.Root, Hops: a.Hops, Path: a.Path}
 	if a.Code == CodeOK || a.Code == CodeAppError {
@@ -265,8 +272,8 @@ func (n *Node) result(ctx context.Context, m *Routed, a outcome) (Receipt, error
 		}
 		return r, &AppError{Root: a.Root, Text: string(a.Payload)}
 	}
-	if a.Code == CodeTimeout && ctx.Err() != nil {
-		return r, fmt.Errorf("pastry: message to %s: %w", m.Key.Short(), ctx.Err())
+	if a.Code == CodeNotActive && n.ctx.Err() != nil {
+		return r, ErrClosed
 	}
 	return r, codeError(a.Code)
 }
@@ -289,6 +296,8 @@ func codeError(c Code) error {
 		return ErrNotActive
 	case CodeDuplicate:
 		return ErrAnswerLost
+	case CodeTimeout:
+		return errTimeout
 	}
 	return fmt.Errorf("%w (%s)", ErrNoAnswer, c)
 }
@@ -311,8 +320,7 @@ func (n *Node) deliver(a *Action) {
 		reply(CodeBusy, nil)
 		return
 	}
-	n.spawn(func() {
-		defer func() { <-ap.running }()
+	n.call(ap, func() {
 		code, payload := n.runDeliver(ap, m, hops, ttl, straight)
 		in := Input{Kind: InDelivered, ID: m.ID, Code: code, Payload: payload}
 		if !straight {
@@ -321,6 +329,42 @@ func (n *Node) deliver(a *Action) {
 		n.post(in)
 	})
 }
+
+// call runs f, a call into an application for which it has a token, in a
+// goroutine. Close waits for it, but not for ever.
+func (n *Node) call(ap *app, f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ending {
+		<-ap.running
+		return
+	}
+	n.calling.Add(1)
+	go func() {
+		defer n.calling.Done()
+		defer func() { <-ap.running }()
+		f()
+	}()
+}
+
+// awaitApps waits for the calls into applications, whose contexts have ended.
+func (n *Node) awaitApps() error {
+	done := make(chan struct{})
+	go func() {
+		n.calling.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-timer.C:
+		return errStuck
+	}
+}
+
+var errStuck = errors.New("pastry: Close: an application has not returned from a message, though its context has ended")
 
 // sign signs a message of this node's own; it returns nil when it cannot.
 func (n *Node) sign(m *Routed) *Routed {
@@ -402,8 +446,7 @@ func (n *Node) forward(a *Action) {
 		n.local = append(n.local, pass)
 		return
 	}
-	n.spawn(func() {
-		defer func() { <-ap.running }()
+	n.call(ap, func() {
 		n.post(Input{Kind: InForwarded, ID: m.ID, Msg: n.runForward(ap, m, hops, next, ttl)})
 	})
 }

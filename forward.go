@@ -215,6 +215,9 @@ func (n *RawNode) ends(m *Routed, hop *Contact) bool {
 
 // sign has a message of this node's own signed before it goes on.
 func (n *RawNode) sign(t *transit) {
+	if t.pkt != nil {
+		delete(n.pending, t.pkt.Seq)
+	}
 	t.to, t.pkt = nil, nil
 	n.signing[t.in.Msg.ID] = t
 	n.emit(Action{Kind: ActSign, Msg: t.in.Msg})

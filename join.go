@@ -73,8 +73,12 @@ func (j *joining) holding() bool { return j.phase == joinGrant }
 
 // startJoin begins to join the ring through any of contacts; without any, the
 // node is the first of a ring. A node that is in a ring takes the contacts as
-// members of another part of it.
+// members of another part of it. A node that has left stays out: others know that
+// this incarnation is over.
 func (n *RawNode) startJoin(contacts []*Contact) {
+	if n.over {
+		return
+	}
 	switch n.state {
 	case StateActive, StateClient:
 		n.startMerge(contacts)
@@ -84,6 +88,7 @@ func (n *RawNode) startJoin(contacts []*Contact) {
 	}
 	n.setState(StateJoining)
 	n.join = joining{first: n.now, gen: n.join.gen, seeds: slices.Clone(contacts)}
+	n.armExpire()
 	if len(contacts) == 0 && !n.self.Client {
 		n.activate()
 		return

@@ -63,17 +63,18 @@ func (n *RawNode) tellAll() {
 }
 
 // leaveAcked takes the next step when everybody told in this one knows: the
-// last one when nothing is left to hand on either.
+// last one when no message was just handed on either.
 func (n *RawNode) leaveAcked() {
-	waiting := false
+	told, fresh := true, false
 	for _, t := range n.pending { // order does not matter: any will do
-		waiting = waiting || t.in.Kind == KindLeave
+		told = told && t.in.Kind != KindLeave
+		fresh = fresh || t.tries == 1 && t.in.Kind == KindRoute
 	}
 	switch {
-	case !n.closing || waiting:
+	case !n.closing || !told:
 	case n.state == StateActive:
 		n.tellAll()
-	case len(n.pending) == 0:
+	case !fresh:
 		n.left()
 	}
 }
@@ -97,6 +98,9 @@ func (n *RawNode) left() {
 	for _, id := range ids {
 		n.finishCall(id, &Answer{ID: id, Origin: n.self.Peer, OriginID: n.self.ID, Code: CodeNotActive}, nil)
 	}
+	for _, p := range n.known {
+		n.ackDue(p.c.ID)
+	}
 	n.over = n.over || n.state == StateLeaving
 	n.setState(StateIdle)
 	n.stopWaiting()
@@ -106,10 +110,9 @@ func (n *RawNode) left() {
 func (n *RawNode) stopWaiting() {
 	n.timers.a, n.due = nil, [len(n.due)]Time{}
 	for _, p := range n.peers { // order does not matter: nothing is emitted
-		p.probe = nil
+		p.probe, p.owed = nil, nil
 	}
 	n.leafProbes, n.asking, n.join.seeking = nil, 0, 0
-	n.grants = [2]grant{}
 	n.kept = nil
 	n.held = nil
 	clear(n.pending)

@@ -17,19 +17,21 @@ import (
 
 const (
 	protocolVersion  = 1
-	frameLimit       = 1 << 20          // bytes of one frame
-	handshakeTimeout = 10 * time.Second // for the hellos and proofs of a new stream
-	writeTimeout     = 10 * time.Second // for a write that makes no progress
-	outboxSize       = 512              // packets waiting for one neighbour
-	inboxSize        = 64               // packets of one neighbour waiting for the core
-	linkMemory       = 128 << 10        // bytes reserved with the resource manager a stream
+	frameLimit       = 1 << 20               // bytes of one frame
+	handshakeTimeout = 10 * time.Second      // for the hellos and proofs of a new stream
+	writeTimeout     = 10 * time.Second      // for a write that makes no progress
+	floodPause       = 10 * time.Millisecond // without reading, for a neighbour that sent too much
+	outboxSize       = 512                   // packets waiting for one neighbour
+	inboxSize        = 64                    // packets of one neighbour waiting for the core
+	linkMemory       = 128 << 10             // bytes reserved with the resource manager a stream
 )
 
 // outgoing is what the writer of a link sends: a packet, or a new hello when
 // the node's own contact has changed.
 type outgoing struct {
-	packet *Packet
-	hello  *pb.Hello
+	packet  *Packet
+	hello   *pb.Hello
+	flushed chan<- struct{} // closed when everything before it was written; sent alone
 }
 
 // link is one stream to a neighbour, open for long and used both ways. A reader
@@ -188,6 +190,7 @@ func (l *link) readLoop() error {
 		l.touch()
 		if !l.bucket.take(time.Now()) {
 			l.n.drop(DropFlood)
+			l.pause()
 			continue
 		}
 		if h := f.GetHello(); h != nil {
@@ -206,6 +209,17 @@ func (l *link) readLoop() error {
 		case <-l.closed:
 			return nil
 		}
+	}
+}
+
+// pause stops reading for a moment, so that a flood waits in the neighbour's
+// transport instead of costing this node work.
+func (l *link) pause() {
+	timer := time.NewTimer(floodPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.closed:
 	}
 }
 
@@ -234,16 +248,7 @@ var errSlow = errors.New("pastry: the neighbour does not read")
 func (l *link) writeBatch(o outgoing) error {
 	yielded := false
 	for {
-		f := &pb.Frame{Body: &pb.Frame_Hello{Hello: o.hello}}
-		if o.packet != nil {
-			f.Body = &pb.Frame_Packet{Packet: encodePacket(o.packet)}
-		}
-		switch err := l.writer.write(f); {
-		case errors.Is(err, ErrFrameTooLarge), errors.Is(err, ErrMalformed):
-			// The node's own fault, and nothing was written.
-			l.n.drop(DropOversized)
-			l.n.events.post(EvtError{Peer: l.peer, Err: err})
-		case err != nil:
+		if err := l.writeOne(o); err != nil {
 			return err
 		}
 		if len(l.out) == 0 && !yielded {
@@ -257,6 +262,27 @@ func (l *link) writeBatch(o outgoing) error {
 			return l.writer.flush()
 		}
 	}
+}
+
+func (l *link) writeOne(o outgoing) error {
+	f := new(pb.Frame)
+	switch {
+	case o.flushed != nil:
+		defer close(o.flushed)
+		return l.writer.flush()
+	case o.packet != nil:
+		f.Body = &pb.Frame_Packet{Packet: encodePacket(o.packet)}
+	default:
+		f.Body = &pb.Frame_Hello{Hello: o.hello}
+	}
+	err := l.writer.write(f)
+	if errors.Is(err, ErrFrameTooLarge) || errors.Is(err, ErrMalformed) {
+		// The node's own fault, and nothing was written.
+		l.n.drop(DropOversized)
+		l.n.events.post(EvtError{Peer: l.peer, Err: err})
+		return nil
+	}
+	return err
 }
 
 func (l *link) touch() { l.used.Store(int64(l.n.now())) }

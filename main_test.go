@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	logging "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
@@ -17,7 +19,13 @@ import (
 	"github.com/secondbit/pastry/testutil"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Some tests make applications panic, which is logged with a stack each.
+	if err := logging.SetLogLevel("pastry", "fatal"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // withCluster runs f on a cluster of nodes in virtual time, over a wide area
 // network unless cfg says otherwise.
@@ -76,6 +84,47 @@ func checkRoots(t *testing.T, c *testutil.Cluster, keys int) {
 	if err := c.CheckRoots(within(t, 30*time.Second), c.RandomKeys(keys)...); err != nil {
 		t.Error(err)
 	}
+}
+
+// loopbackHost returns a host on real sockets.
+func loopbackHost(t *testing.T) host.Host {
+	t.Helper()
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"), libp2p.DisableMetrics())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// loopback returns a ring of nodes on real sockets.
+func loopback(t *testing.T, count int, opts ...pastry.Option) []*pastry.Node {
+	t.Helper()
+	var nodes []*pastry.Node
+	for range count {
+		n, err := pastry.New(loopbackHost(t), opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		var through []peer.AddrInfo
+		if len(nodes) > 0 {
+			through = append(through, addrInfo(nodes[0].Host()))
+		}
+		if err := n.Join(within(t, 30*time.Second), through...); err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
 }
 
 func addrInfo(h host.Host) peer.AddrInfo { return peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()} }

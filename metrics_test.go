@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -223,32 +224,22 @@ func TestConnectionManager(t *testing.T) {
 		return []libp2p.Option{libp2p.ConnectionManager(m)}
 	}
 	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
-		time.Sleep(time.Minute)
 		check := func() {
 			t.Helper()
-			o := c.Oracle()
+			var before [nodes][]peer.ID // tags follow the tables within half a minute
 			for i := range nodes {
-				if !c.Live(i) {
-					continue
-				}
-				smaller, larger, _ := o.Leaves(c.Node(i).Host().ID())
-				leaves := slices.Concat(smaller, larger)
-				for _, other := range c.Node(i).Host().Network().Peers() {
-					got, want := managers[i].IsProtected(other, "pastry-leaf"), slices.Contains(leaves, other)
-					if got != want {
-						t.Errorf("node %d protects node %d: %t, want %t", i, c.Index(other), got, want)
-					}
-					info := managers[i].GetTagInfo(other)
-					if slices.Contains(tables(t, c.Node(i)), other) && (info == nil || info.Tags["pastry-table"] == 0) && !want {
-						t.Errorf("node %d has node %d in its table without a tag", i, c.Index(other))
-					}
+				before[i] = tables(t, c.Node(i))
+			}
+			time.Sleep(time.Minute)
+			for i := range nodes {
+				if c.Live(i) {
+					checkTags(t, c, i, managers[i], before[i])
 				}
 			}
 		}
-		t.Log("first"); check(); time.Sleep(31*time.Second); t.Log("second"); check()
+		check()
 		c.Crash(3)
 		settle(t, c, time.Minute)
-		time.Sleep(time.Minute)
 		check()
 
 		peers := c.Node(0).Host().Network().Peers()
@@ -261,4 +252,21 @@ func TestConnectionManager(t *testing.T) {
 			}
 		}
 	})
+}
+
+// checkTags checks what a node tells its host's connection manager about the
+// peers it is connected to.
+func checkTags(t *testing.T, c *testutil.Cluster, i int, m *connmgr.BasicConnMgr, before []peer.ID) {
+	t.Helper()
+	smaller, larger, _ := c.Oracle().Leaves(c.Node(i).Host().ID())
+	leaves, entries := slices.Concat(smaller, larger), tables(t, c.Node(i))
+	for _, p := range c.Node(i).Host().Network().Peers() {
+		if got, want := m.IsProtected(p, "pastry-leaf"), slices.Contains(leaves, p); got != want {
+			t.Errorf("node %d protects node %d: %t, want %t", i, c.Index(p), got, want)
+		}
+		info := m.GetTagInfo(p)
+		if slices.Contains(entries, p) && slices.Contains(before, p) && (info == nil || info.Tags["pastry-table"] == 0) {
+			t.Errorf("node %d has had node %d in its table without a tag", i, c.Index(p))
+		}
+	}
 }

@@ -60,6 +60,7 @@ type Node struct {
 	mu      sync.Mutex // guards what follows
 	ending  bool
 	work    sync.WaitGroup // goroutines of the node; Add only under mu while not ending
+	calling sync.WaitGroup // calls into applications; Add only under mu while not ending
 	ready   []*link        // with packets for the core, in turn
 	calls   map[MessageID]chan outcome
 	apps    map[string]*app
@@ -401,8 +402,9 @@ func (n *Node) await(ctx context.Context, ok func() bool) error {
 
 // Close leaves the ring: the neighbours are told, calls under way end with
 // ErrClosed, and everything the node started has stopped when Close returns,
-// within a few seconds. The host stays open. Close is idempotent, and waits
-// each time.
+// within a few seconds. The exception is an application that goes on after its
+// context has ended: Close returns an error then, and leaves it behind. The host
+// stays open. Close is idempotent, and waits each time.
 func (n *Node) Close() error {
 	n.once.Do(func() {
 		close(n.closed)
@@ -415,7 +417,10 @@ func (n *Node) Close() error {
 	return n.err
 }
 
-const closeTimeout = 3 * time.Second
+const (
+	closeTimeout = 3 * time.Second        // for the neighbours to know
+	flushTimeout = 200 * time.Millisecond // for what was said last to be written
+)
 
 // awaitIdle waits until the neighbours know that the node leaves.
 func (n *Node) awaitIdle(timeout <-chan time.Time) {
@@ -439,14 +444,16 @@ func (n *Node) shutDown() error {
 	n.mu.Lock()
 	n.ending = true
 	n.mu.Unlock()
+	n.links.flush(flushTimeout)
 	close(n.stop)
 	n.cancel()
 	for _, l := range n.links.all() {
 		l.close(nil)
 	}
 	n.work.Wait()
+	stuck := n.awaitApps()
 	n.events.wait()
 	n.meter.close()
 	n.unprotect()
-	return n.disk.err()
+	return errors.Join(stuck, n.disk.err())
 }

@@ -390,7 +390,7 @@ func (n *RawNode) bury(p *peerState) {
 	id := p.c.ID
 	wasLeaf, held := n.leaves.Get(id) != nil, n.holds(id)
 	p.live = false
-	n.dead[id] = grave{at: n.now, epoch: p.epoch}
+	n.dead[id] = grave{at: n.now, epoch: max(p.epoch, p.c.Epoch)}
 	n.armExpire()
 	n.releaseGrant(id)
 	if held {

@@ -182,6 +182,12 @@ func (ls *links) accept(s network.Stream) {
 
 // started tells the core of a link and serves it until it ends.
 func (ls *links) started(l *link) {
+	select {
+	case <-ls.n.stop: // Close has closed those there were
+		l.close(nil)
+		return
+	default:
+	}
 	ls.n.post(Input{Kind: InConnected, From: l.contact.Load()})
 	l.run()
 }
@@ -224,6 +230,25 @@ func (ls *links) all() []*link {
 		open = append(open, nb.open...)
 	}
 	return open
+}
+
+// flush waits until what is in the outboxes has been written, or the time is
+// over.
+func (ls *links) flush(limit time.Duration) {
+	over := time.NewTimer(limit)
+	defer over.Stop()
+	for _, l := range ls.all() {
+		flushed := make(chan struct{})
+		if !l.offer(outgoing{flushed: flushed}) {
+			continue
+		}
+		select {
+		case <-flushed:
+		case <-l.closed:
+		case <-over.C:
+			return
+		}
+	}
 }
 
 // announce sends the node's changed contact over every link.

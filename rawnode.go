@@ -395,7 +395,8 @@ func (n *RawNode) touch(from *Contact, p *Packet) *peerState {
 	ps.state = max(ps.state, state)
 	n.refresh(ps, from, p.Coord)
 	delete(n.dead, from.ID)
-	held := n.holds(from.ID)
+	_, hop := n.known.search(from.ID)
+	held := hop || n.holds(from.ID)
 	switch {
 	case held && (ps.state == StateJoining && !n.granted(from.ID) || ps.state == StateClient):
 		n.evict(ps)
@@ -489,6 +490,10 @@ func (n *RawNode) disconnected(c *Contact) {
 		return
 	}
 	ps.connected, ps.cutOff = false, true
+	for _, t := range n.waitingFor(ps) {
+		t.due = n.now
+		n.timers.push(timer{at: n.now, kind: timerPending, ref: t.pkt.Seq})
+	}
 	if n.holds(c.ID) {
 		n.ask(ps, whyAlive, 0, 0)
 	}

@@ -257,6 +257,9 @@ func checkWaits(n *RawNode) error {
 	const ever = Time(1<<63 - 1)
 	leafProbes, tableProbes := 0, 0
 	for id, p := range n.peers {
+		if len(p.owed) > 0 && !has(timerAck, n.now+Time(ackDelay), func(t timer) bool { return t.id == id }) {
+			return fmt.Errorf("no timer for the acknowledgements owed to %v", id)
+		}
 		if p.probe == nil {
 			continue
 		}
@@ -287,14 +290,14 @@ func checkWaits(n *RawNode) error {
 	for _, g := range n.grants {
 		p := n.peers[g.to]
 		asked := p != nil && p.probe != nil
-		if g.ref != 0 && !asked && !has(timerGrant, max(g.until, n.now), func(t timer) bool { return t.ref == g.ref }) {
+		if g.ref != 0 && !asked && !n.over && !has(timerGrant, max(g.until, n.now), func(t timer) bool { return t.ref == g.ref }) {
 			return fmt.Errorf("no timer for the grant to %v", g.to)
 		}
 	}
 	if n.state == StateJoining && !has(timerJoin, ever, func(t timer) bool { return t.ref == n.join.gen }) {
 		return fmt.Errorf("no timer for joining, phase %d", n.join.phase)
 	}
-	if n.state == StateLeaving && !has(timerLeave, ever, func(timer) bool { return true }) {
+	if (n.state == StateLeaving || n.closing && n.state == StateActive) && !has(timerLeave, ever, func(timer) bool { return true }) {
 		return errors.New("no timer for leaving")
 	}
 	if n.state != StateIdle && len(n.relays.m)+len(n.deliveries.m)+len(n.dead) > 0 &&
@@ -304,10 +307,11 @@ func checkWaits(n *RawNode) error {
 	return nil
 }
 
-// message returns a message of the node at a point, to a key.
+// messageFrom returns a signed message of the node at a point, to a key.
 func messageFrom(origin int, key ring.ID, id int) *Routed {
 	c := contactAt(point(origin))
-	return &Routed{ID: messageID(id), App: "app", Key: key, Origin: c.Peer, OriginID: c.ID, Payload: []byte{byte(id)}}
+	return &Routed{ID: messageID(id), App: "app", Key: key, Origin: c.Peer, OriginID: c.ID, Payload: []byte{byte(id)},
+		Auth: []byte("signature")}
 }
 
 func routePacket(m *Routed, seq uint64) *Packet {
