@@ -188,12 +188,10 @@ func (n *Node) send(ctx context.Context, m *Routed, first *Contact) (Receipt, er
 		return Receipt{}, fmt.Errorf("pastry: payload of %d bytes, at most %d", len(m.Payload), maxPayload)
 	}
 	if n.State() == StateIdle {
-		select {
-		case <-n.closed:
+		if n.isClosed() {
 			return Receipt{}, ErrClosed
-		default:
-			return Receipt{}, ErrNotActive
 		}
+		return Receipt{}, ErrNotActive
 	}
 	m.Origin, m.OriginID = n.host.ID(), n.ID()
 	if _, err := crand.Read(m.ID[:]); err != nil {
@@ -272,7 +270,7 @@ func (n *Node) result(a outcome) (Receipt, error) {
 		}
 		return r, &AppError{Root: a.Root, Text: string(a.Payload)}
 	}
-	if a.Code == CodeNotActive && n.ctx.Err() != nil {
+	if a.Code == CodeNotActive && n.isClosed() {
 		return r, ErrClosed
 	}
 	return r, codeError(a.Code)

@@ -82,7 +82,7 @@ func (n *RawNode) callDue(id MessageID) {
 		n.finishCall(id, &Answer{ID: id, Origin: n.self.Peer, OriginID: n.self.ID, Code: CodeTimeout}, nil)
 		return
 	}
-	if d := n.deliveries.get(id); d != nil || c.transit == nil || !c.transit.done {
+	if d := n.deliveries.get(id); d != nil && d.by == "" || c.transit == nil || !c.transit.done {
 		n.timers.push(timer{at: min(c.deadline, n.now+c.wait), kind: timerCall, msg: id})
 		return
 	}
@@ -209,7 +209,7 @@ func (n *RawNode) deliveredBefore(d *delivery, from *Contact, p *Packet) {
 	case d.answer != nil:
 		n.answerDelivery(d)
 	case d.by == "": // the application has not answered yet
-	case by != nil && !n.isDead(by) && (from == nil || by.c.ID != from.ID):
+	case by != nil && !n.isDead(by) && by.state != StateLeaving && (from == nil || by.c.ID != from.ID):
 		n.transmit(&transit{in: p, fixed: true, expires: n.now + Time(min(p.TTL, maxTTL))}, by)
 	default:
 		n.fail(p, CodeDuplicate)

@@ -300,6 +300,22 @@ func TestHandedOver(t *testing.T) {
 		t.Errorf("a late copy caused %v, want it sent to who delivered it", s.out)
 	}
 
+	// This node itself asks again, and has become root meanwhile.
+	s = forwarder(t)
+	s.step(Input{Kind: InRoute, Msg: messageFrom(500, point(420), 1), TTL: time.Minute})
+	p := s.one(400, KindRoute)
+	s.hear(contactAt(point(400)), &Packet{Kind: KindAck, Seq: p.Seq})
+	s.hear(contactAt(point(400)), &Packet{Kind: KindLeave, Seq: 4,
+		Delivered: []Delivery{{ID: messageID(1), Key: point(420), By: contactAt(point(400)).Peer}}})
+	s.hear(contactAt(point(300)), &Packet{Kind: KindLeave, Seq: 4})
+	for end := s.now + Time(20*time.Second); s.now < end && len(s.did(ActReceipt)) == 0; {
+		s.wait(50 * time.Millisecond)
+		s.answerProbes()
+	}
+	if got := s.only(ActReceipt).Answer.Code; got != CodeDuplicate {
+		t.Errorf("a message whose root left before it answered ended with %v, want %v", got, CodeDuplicate)
+	}
+
 	s = forwarder(t)
 	handed(s, "somebody unknown")
 	s.hear(contactAt(point(600)), routePacket(messageFrom(300, point(510), 1), 7))

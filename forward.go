@@ -28,16 +28,18 @@ type transit struct {
 	fixed   bool      // the hop was chosen by the caller, not by nextHop
 	tried   []ring.ID // hops that did not acknowledge in time
 	tries   int       // sends to the present hop
+	firstAt Time      // when it was first sent to the present hop
 	sentAt  Time
 	due     Time // when the present hop's time is over
 	expires Time
 	done    bool // acknowledged or given up
 }
 
-// relay is the way back of a reply.
+// relay is the way back of a reply, and the way on of the message.
 type relay struct {
 	prev    *Contact
 	attempt uint32
+	transit *transit // of the attempt, nil when this node is the root
 }
 
 // held is a message that came before the node was active.
@@ -105,12 +107,13 @@ func (n *RawNode) accept(from *Contact, p *Packet) {
 		n.stats.Drops[DropDuplicate]++
 		return
 	}
-	n.remember(from, p)
+	r := n.remember(from, p)
 	if p.TTL <= 0 {
 		n.stats.Drops[DropExpired]++
 		return
 	}
 	t := &transit{in: p, expires: n.now + Time(min(p.TTL, maxTTL))}
+	r.supersede(n, t)
 	next := n.nextHopFor(p.Msg, nil)
 	if next != nil && n.apps[p.Msg.App] && !p.Msg.Join && !p.Msg.Direct {
 		n.forwarding[id] = t
@@ -129,7 +132,7 @@ func (n *RawNode) notActive(from *peerState, p *Packet) {
 		n.ack(from, p, CodeNotActive)
 		return
 	}
-	same := func(h held) bool { return h.pkt.Msg.ID == p.Msg.ID && h.from.ID == from.c.ID }
+	same := func(h held) bool { return h.pkt.Seq == p.Seq && h.from.ID == from.c.ID }
 	if i := slices.IndexFunc(n.held, same); i >= 0 {
 		n.held[i].pkt = p
 	} else if len(n.held) < maxHeld {
@@ -139,8 +142,16 @@ func (n *RawNode) notActive(from *peerState, p *Packet) {
 	}
 }
 
+// supersede ends the way of an earlier attempt, which could only turn up late.
+func (r *relay) supersede(n *RawNode, t *transit) {
+	if old := r.transit; old != nil && !old.done && old.pkt != nil {
+		n.giveUp(old)
+	}
+	r.transit = t
+}
+
 // remember keeps the way back.
-func (n *RawNode) remember(from *Contact, p *Packet) {
+func (n *RawNode) remember(from *Contact, p *Packet) *relay {
 	r := n.relays.get(p.Msg.ID)
 	if r == nil {
 		r = new(relay)
@@ -150,6 +161,7 @@ func (n *RawNode) remember(from *Contact, p *Packet) {
 	if p.Attempt >= r.attempt {
 		r.prev, r.attempt = from, p.Attempt
 	}
+	return r
 }
 
 func (n *RawNode) ack(to *peerState, p *Packet, code Code) {
@@ -279,7 +291,7 @@ func (n *RawNode) transmit(t *transit, hop *peerState) {
 		p.Acks = nil
 		t.pkt = &p
 	} else {
-		t.to, t.tries = hop, 0
+		t.to, t.tries, t.firstAt = hop, 0, n.now
 		n.prepare(t)
 	}
 	if t.pkt.Kind == KindRoute {
@@ -352,8 +364,8 @@ func (n *RawNode) onAck(from *peerState, p *Packet) {
 }
 
 // acknowledged ends this node's responsibility for a packet. An acknowledgement
-// that waited for company tells how long to wait for the next, but not how far
-// the peer is.
+// that waited for company, or may be of any of several sends, tells how long to
+// wait for the next, but not how far the peer is.
 func (n *RawNode) acknowledged(from *peerState, seq uint64, prompt bool) {
 	t := n.pending[seq]
 	if t == nil || t.to != from {
@@ -361,9 +373,8 @@ func (n *RawNode) acknowledged(from *peerState, seq uint64, prompt bool) {
 	}
 	delete(n.pending, seq)
 	t.done = true
-	switch sample := n.now - t.sentAt; {
-	case t.tries > 1:
-	case prompt:
+	switch sample := n.now - t.firstAt; {
+	case prompt && t.tries == 1:
 		n.measured(from, sample)
 	case sample < Time(saneRTT):
 		from.rtt.observeLate(sample)
@@ -389,6 +400,11 @@ func (n *RawNode) pendingDue(seq uint64) {
 	if t == nil || t.due > n.now {
 		return
 	}
+	if n.stalled(t.due) {
+		t.due = n.now + t.to.rtt.timeout(Time(n.cfg.MinHopTimeout), Time(n.cfg.ProbeTimeout))
+		n.timers.push(timer{at: t.due, kind: timerPending, ref: seq})
+		return
+	}
 	n.suspect(t)
 	n.again(t)
 }
@@ -397,7 +413,7 @@ func (n *RawNode) pendingDue(seq uint64) {
 // next to the key that were not heard of late are probed as well: nodes that
 // died together are found in the time of one.
 func (n *RawNode) suspect(t *transit) {
-	n.ask(t.to, whyAlive, 0, 0)
+	n.hurry(t.to)
 	if pr := t.to.probe; pr.tries == 1 {
 		pr.limit = max(1, n.cfg.ProbeTries-1) // what was not acknowledged counts as one
 	}
@@ -408,9 +424,23 @@ func (n *RawNode) suspect(t *transit) {
 	sortByDistance(near, t.in.Msg.Key)
 	for _, c := range near[:min(suspects, len(near))] {
 		if ps := n.peer(c); n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
-			n.ask(ps, whyAlive, 0, 0)
+			n.hurry(ps)
 		}
 	}
+}
+
+// hurry probes a peer for whose life a message waits.
+func (n *RawNode) hurry(p *peerState) {
+	if p.probe != nil {
+		n.ask(p, whyAlive, 0, 0)
+		if !p.probe.hurry {
+			p.probe.hurry = true
+			n.sendProbe(p)
+		}
+		return
+	}
+	p.probe = &probe{why: whyAlive, begun: n.now, limit: n.cfg.ProbeTries, hurry: true}
+	n.sendProbe(p)
 }
 
 // again tries another way for a packet whose hop was silent.

@@ -246,7 +246,7 @@ func TestIdleLinkKeepsLittle(t *testing.T) {
 // TestFullFrameIsNotScreenedOut has the smallest valid elements fill a frame.
 func TestFullFrameIsNotScreenedOut(t *testing.T) {
 	p := &Packet{Kind: KindLeave}
-	for range 15_000 {
+	for range 10_000 {
 		p.Delivered = append(p.Delivered, Delivery{By: bookPeer(t, 1)})
 	}
 	suspects := &Packet{Kind: KindSuspect, Suspects: make([]ring.ID, maxSuspects)}

@@ -1,6 +1,7 @@
 package pastry
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -73,6 +74,9 @@ func (l *link) handshake(dialer bool) error {
 	// The transport may ignore deadlines; the timer does not.
 	guard := time.AfterFunc(handshakeTimeout, func() { l.stream.Reset() })
 	defer guard.Stop()
+	// Nor does it know that the node is closed.
+	stop := context.AfterFunc(l.n.ctx, func() { l.stream.Reset() })
+	defer stop()
 	mine, err := l.sayHello()
 	if err != nil {
 		return err

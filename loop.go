@@ -31,7 +31,8 @@ func (n *Node) run() {
 		case <-n.wake:
 			out = n.turn(out[:0])
 		case <-timer.C:
-			out = n.raw.Advance(n.now(), out[:0])
+			out = n.turn(out[:0]) // what has come in is not late
+			out = n.raw.Advance(n.now(), out)
 		case <-tidy.C:
 			n.tidy()
 			out = out[:0]
@@ -114,7 +115,7 @@ func (n *Node) act(a *Action) {
 		n.events.post(EvtNodeGone{Peer: a.To.Peer, Left: a.Code == CodeNotActive})
 	case ActForget:
 		p := a.To.Peer
-		n.spawn(func() { n.links.cut(p) })
+		n.spawn(func() { n.links.abandon(p) })
 	}
 }
 

@@ -42,8 +42,9 @@ type Node struct {
 	cancel context.CancelFunc
 	closed chan struct{} // closed when Close begins
 	once   sync.Once
-	err    error // of Close, set before stopped is closed
 	stop   chan struct{}
+	gone   chan struct{} // closed when Close has finished
+	err    error         // of Close, set before gone is closed
 
 	inputs chan Input           // to the core, from everywhere
 	asks   chan func(*RawNode)  // to be run by the core's goroutine
@@ -84,7 +85,7 @@ func New(h host.Host, opts ...Option) (*Node, error) {
 	}
 	n := &Node{
 		host: h, opts: o, start: time.Now(), signer: sign, book: newContactBook(4096),
-		closed: make(chan struct{}), stop: make(chan struct{}),
+		closed: make(chan struct{}), stop: make(chan struct{}), gone: make(chan struct{}),
 		inputs: make(chan Input, 1024), asks: make(chan func(*RawNode)), wake: make(chan struct{}, 1),
 		calls: make(map[MessageID]chan outcome), apps: make(map[string]*app), changed: make(chan struct{}),
 		tagged: make(map[peer.ID]struct{}), leaves: make(map[peer.ID]struct{}),
@@ -352,10 +353,8 @@ func (n *Node) Host() host.Host { return n.host }
 
 // submit hands an input of a caller to the core.
 func (n *Node) submit(ctx context.Context, in Input) error {
-	select {
-	case <-n.closed:
+	if n.isClosed() {
 		return ErrClosed
-	default:
 	}
 	select {
 	case n.inputs <- in:
@@ -364,6 +363,16 @@ func (n *Node) submit(ctx context.Context, in Input) error {
 		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// isClosed reports whether Close has begun.
+func (n *Node) isClosed() bool {
+	select {
+	case <-n.closed:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -406,14 +415,18 @@ func (n *Node) await(ctx context.Context, ok func() bool) error {
 // context has ended: Close returns an error then, and leaves it behind. The host
 // stays open. Close is idempotent, and waits each time.
 func (n *Node) Close() error {
-	n.once.Do(func() {
+	first := false
+	n.once.Do(func() { first = true })
+	if first {
 		close(n.closed)
 		n.post(Input{Kind: InLeave})
 		timer := time.NewTimer(closeTimeout)
 		defer timer.Stop()
 		n.awaitIdle(timer.C)
 		n.err = n.shutDown()
-	})
+		close(n.gone)
+	}
+	<-n.gone
 	return n.err
 }
 
@@ -444,7 +457,7 @@ func (n *Node) shutDown() error {
 	n.mu.Lock()
 	n.ending = true
 	n.mu.Unlock()
-	n.links.flush(flushTimeout)
+	n.links.flush(flushTimeout, func(*link) bool { return true })
 	close(n.stop)
 	n.cancel()
 	for _, l := range n.links.all() {

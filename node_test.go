@@ -58,6 +58,9 @@ func TestMessagesSurviveCrash(t *testing.T) {
 
 // Silent death of a hop costs a message one timeout of that hop.
 func TestLatencyAfterCrash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fifty nodes and a thousand messages")
+	}
 	const (
 		nodes, dead = 50, 10
 		messages    = 600

@@ -35,7 +35,8 @@ type probe struct {
 	sent  []sending // the tries so far
 	due   Time      // when the last try's time is over
 	tries int
-	limit int // tries after which the node counts as dead
+	limit int  // tries after which the node counts as dead
+	hurry bool // a message waits for the outcome
 }
 
 type sending struct {
@@ -102,26 +103,65 @@ func (n *RawNode) sendProbe(p *peerState) {
 	n.send(p, pkt)
 }
 
-// probeWait returns how long to wait after a try: for the answer after the last
-// one; half as long before, so that a lost packet does not double the time in
-// which a dead node is found. Where a dial comes first, another try is of no
-// use before its time is over.
-func (n *RawNode) probeWait(p *peerState) Time {
+// answerTime returns how long the answer to a probe may take. Where a dial comes
+// first, that must fit. A strained node is more patient, since others' answers
+// may be waiting for its own processor.
+func (n *RawNode) answerTime(p *peerState) Time {
 	least, dial := Time(n.cfg.MinProbeTimeout), Time(n.cfg.ProbeTimeout)
 	if p.rtt.smoothed == 0 || p.cutOff {
-		return dial
+		return dial << n.strain()
 	}
-	wait := p.rtt.timeout(least, dial)
-	if p.probe.tries < p.probe.limit {
+	return p.rtt.timeout(least, dial) << n.strain()
+}
+
+// probeWait returns how long to wait after a try. While a message waits for the
+// outcome, the next try goes out after half the time an answer may take, so that
+// a lost packet does not double the time in which a dead node is found. With
+// nothing to hurry for, a node gets twice the time to answer.
+func (n *RawNode) probeWait(p *peerState) Time {
+	wait, pr := n.answerTime(p), p.probe
+	switch {
+	case p.rtt.smoothed == 0 || p.cutOff:
+		return wait
+	case !pr.hurry:
+		return 2 * wait
+	case pr.tries < pr.limit:
 		return wait / 2
 	}
 	return wait
 }
 
+const (
+	maxStrain  = 3                     // doublings of patience
+	strainTime = 20 * time.Second      // after which one doubling is taken back
+	stallTime  = 25 * time.Millisecond // lateness of a timer that tells of a stall
+)
+
+// strain returns by how many doublings the node is more patient than it would
+// be on a machine at ease: one for every time of late that somebody who seemed
+// dead was not. The idea is from Dadgar, Phillips and Currey's Lifeguard (2018).
+func (n *RawNode) strain() int {
+	return max(0, n.strained-int((n.now-n.strainedAt)/Time(strainTime)))
+}
+
+// hasty notes that somebody was suspected wrongly.
+func (n *RawNode) hasty() {
+	n.strained, n.strainedAt = min(n.strain()+1, maxStrain), n.now
+}
+
+// stalled reports whether the node itself comes late to what was due, as after
+// its process or its clock stood still: then nobody else is to blame yet.
+func (n *RawNode) stalled(due Time) bool { return n.now-due > Time(stallTime) }
+
 // probeDue is called when a probe's time may be over.
 func (n *RawNode) probeDue(id ring.ID, seq uint64) {
 	p := n.peers[id]
 	if p == nil || p.probe == nil || p.probe.seq != seq || p.probe.due > n.now {
+		return
+	}
+	if n.stalled(p.probe.due) {
+		p.probe.due = n.now + n.answerTime(p)
+		n.timers.push(timer{at: p.probe.due, kind: timerProbe, id: id, ref: seq})
 		return
 	}
 	heard := p.heard > p.probe.begun
@@ -217,6 +257,9 @@ func (n *RawNode) onProbeReply(from *peerState, p *Packet) {
 	sentAt, ok := pr.sentAt(p.Seq)
 	if !ok {
 		return // the answer to an earlier, smaller question
+	}
+	if n.now-sentAt > n.answerTime(from) {
+		n.hasty()
 	}
 	n.measured(from, n.now-sentAt)
 	from.period = p.Period

@@ -208,6 +208,13 @@ func (ls *links) remove(l *link) {
 	}
 }
 
+// abandon closes every link to a peer that does not answer. What was said to it
+// last is written first, if it reads after all.
+func (ls *links) abandon(p peer.ID) {
+	ls.flush(flushTimeout, func(l *link) bool { return l.peer == p })
+	ls.cut(p)
+}
+
 // cut closes every link to a peer.
 func (ls *links) cut(p peer.ID) {
 	ls.mu.Lock()
@@ -232,14 +239,14 @@ func (ls *links) all() []*link {
 	return open
 }
 
-// flush waits until what is in the outboxes has been written, or the time is
-// over.
-func (ls *links) flush(limit time.Duration) {
+// flush waits until what is in the outboxes of the chosen links has been
+// written, or the time is over.
+func (ls *links) flush(limit time.Duration, which func(*link) bool) {
 	over := time.NewTimer(limit)
 	defer over.Stop()
 	for _, l := range ls.all() {
 		flushed := make(chan struct{})
-		if !l.offer(outgoing{flushed: flushed}) {
+		if !which(l) || !l.offer(outgoing{flushed: flushed}) {
 			continue
 		}
 		select {

@@ -59,9 +59,11 @@ type RawNode struct {
 	leafProbes []*peerState // being probed for the leaf set
 	rows       rowRepair
 	tuning     tuning
-	exchanges  int              // leaf exchanges since the start, to take turns
-	leafWait   time.Duration    // until the next leaf exchange
-	lookedUp   Time             // when a lost part of the ring was last looked up
+	exchanges  int           // leaf exchanges since the start, to take turns
+	leafWait   time.Duration // until the next leaf exchange
+	lookedUp   Time          // when a lost part of the ring was last looked up
+	strained   int           // see strain
+	strainedAt Time
 	closing    bool             // it leaves, and its immediate neighbours are being told
 	farewell   map[ring.ID]bool // to whom the node said that it leaves
 	kept       []*transit       // while closing, messages that a neighbour is to be root of
@@ -394,7 +396,12 @@ func (n *RawNode) touch(from *Contact, p *Packet) *peerState {
 	ps.heard = n.now
 	ps.state = max(ps.state, state)
 	n.refresh(ps, from, p.Coord)
-	delete(n.dead, from.ID)
+	if g, dead := n.dead[from.ID]; dead {
+		if from.Epoch == g.epoch && p.State == StateActive {
+			n.hasty()
+		}
+		delete(n.dead, from.ID)
+	}
 	_, hop := n.known.search(from.ID)
 	held := hop || n.holds(from.ID)
 	switch {
@@ -476,7 +483,7 @@ func (n *RawNode) connected(c *Contact) {
 	for _, t := range n.waitingFor(ps) {
 		if t.tries == 1 {
 			t.due += n.now - t.sentAt
-			t.sentAt = n.now
+			t.sentAt, t.firstAt = n.now, n.now
 			n.timers.push(timer{at: t.due, kind: timerPending, ref: t.pkt.Seq})
 		}
 	}

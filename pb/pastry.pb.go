@@ -788,7 +788,7 @@ type Packet struct {
 	// In a Suspect, the ring IDs of the nodes believed dead. At most 1,024.
 	Suspects [][]byte `protobuf:"bytes,18,rep,name=suspects,proto3" json:"suspects,omitempty"`
 	// In a GrantReply and Leave, the messages delivered of late in the range that
-	// is handed over. At most 65,536, and no more than fit the frame.
+	// is handed over. At most 16,384.
 	Delivered []*Delivery `protobuf:"bytes,19,rep,name=delivered,proto3" json:"delivered,omitempty"`
 	// In a packet of any kind, the seqs of further packets of the receiver that
 	// the sender has taken over, each as by an Ack of its own with CODE_OK. At

@@ -16,7 +16,8 @@ import (
 const (
 	controlHelp = "<runtime or cache directory>/pastry/<short id>.sock"
 
-	// defaultSocket is the link to the socket of the node that was started last.
+	// defaultSocket is a link to the socket of the node that was started last, or
+	// of any other when that has ended.
 	defaultSocket = "default.sock"
 )
 
@@ -89,12 +90,15 @@ func (s *controlSocket) listen() error {
 	name := filepath.Join(private, "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
 	if err != nil {
-		return fmt.Errorf("%w; if the path is too long, name a shorter one with -control", err)
+		return fmt.Errorf("%w; name another path with -control, at most 90 bytes long", err)
 	}
 	l.SetUnlinkOnClose(false)
 	s.Listener = l
 	if err := errors.Join(os.Chmod(name, 0o600), os.Rename(name, s.path)); err != nil {
 		return errors.Join(err, l.Close())
+	}
+	if !answers(s.path) {
+		return errors.Join(errors.New("the path is too long for a socket; name one of at most 90 bytes with -control"), os.Remove(s.path), l.Close())
 	}
 	return nil
 }
@@ -135,12 +139,17 @@ func relink(target, link string) error {
 	return os.Rename(next, link)
 }
 
-// remove closes the socket and takes it out of the file system.
+// remove closes the socket and takes it out of the file system. If it had the
+// default name, another node that still runs is given that.
 func (s *controlSocket) remove() {
 	_ = s.Listener.Close()
 	_ = os.Remove(s.path)
-	if target, err := os.Readlink(s.link); err == nil && target == filepath.Base(s.path) {
-		_ = os.Remove(s.link)
+	if target, err := os.Readlink(s.link); err != nil || target != filepath.Base(s.path) {
+		return
+	}
+	_ = os.Remove(s.link)
+	if others := runningSockets(filepath.Dir(s.path)); len(others) > 0 {
+		_ = relink(filepath.Base(others[0]), s.link) // without it, -control must name the node
 	}
 }
 

@@ -71,7 +71,7 @@ func (c *demoConfig) addFlags(cmd *cobra.Command) {
 	f.IntVar(&c.maxFiles, "max-files", 1000, "announce at most so many files")
 	f.Int64Var(&c.maxSize, "max-size", 64<<20, "pass over files of more bytes")
 	f.IntVar(&c.finders, "finders", 3, "nodes that look for each file")
-	f.Uint64Var(&c.seed, "seed", 0, "seed of everything random; 0 takes it from the clock")
+	f.Uint64Var(&c.seed, "seed", 0, "seed of everything random; 0 draws one")
 	f.IntVar(&c.concurrency, "concurrency", 32, "messages, and lookups, under way at once")
 	f.IntVar(&c.leafSet, "leafset", 24, "size of the leaf set")
 	f.IntVar(&c.replication, "replication", 8, "nodes that hold a record")
@@ -136,7 +136,7 @@ func runDemo(ctx context.Context, c demoConfig, stdout, stderr io.Writer) error 
 		return err
 	}
 	if c.seed == 0 {
-		c.seed = uint64(time.Now().UnixNano())
+		c.seed = 1 + uint64(rand.Uint32())
 	}
 	d := &demo{demoConfig: c, rng: rand.New(rand.NewPCG(c.seed, 0)), steps: newProgress(stderr), ledger: newLedger()}
 	start := time.Now()

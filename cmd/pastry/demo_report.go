@@ -60,19 +60,23 @@ func (s *summary) print(w io.Writer, asJSON bool) error {
 
 func (s *summary) table(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "\n\tbefore the kill\tat once after it\tafter repair\t\n")
-	fmt.Fprintf(t, "messages delivered at the root\t%s\t%s\t%s\t\n", of(s.DeliveredAtRoot, s.Routed),
-		of(s.DeliveredAtOnce, s.RoutedAfter), of(s.DeliveredRepaired, s.RoutedAfter))
-	fmt.Fprintf(t, "mean hops\t%.2f\t%.2f\t%.2f\t\n", s.MeanHops, s.MeanHopsAtOnce, s.MeanHopsRepaired)
+	row := func(name, before, atOnce, repaired string) {
+		fmt.Fprintf(t, "%-31s\t%s\t%s\t%s\t\n", name, before, atOnce, repaired)
+	}
 	times := func(name string, q map[string]quantiles, get func(quantiles) float64) {
-		fmt.Fprintf(t, "%s\t%.1f ms\t%.1f ms\t%.1f ms\t\n", name, get(q["before"]), get(q["at_once"]), get(q["repaired"]))
+		cell := func(check string) string { return fmt.Sprintf("%.1f ms", get(q[check])) }
+		row(name, cell("before"), cell("at_once"), cell("repaired"))
 	}
 	p50, p99 := func(q quantiles) float64 { return q.P50 }, func(q quantiles) float64 { return q.P99 }
-	times("message and answer, median", s.Messages, p50)
-	times("99th percentile", s.Messages, p99)
-	fmt.Fprintf(t, "files found\t%s\t%s\t%s\t\n", of(s.Found, s.Provided), of(s.FoundAtOnce, s.Provided), of(s.FoundRepaired, s.Provided))
-	times("lookup, median", s.Lookups, p50)
-	times("99th percentile", s.Lookups, p99)
+	fmt.Fprintln(w)
+	row("", "before the kill", "at once after it", "after repair")
+	row("messages delivered at the root", of(s.DeliveredAtRoot, s.Routed), of(s.DeliveredAtOnce, s.RoutedAfter), of(s.DeliveredRepaired, s.RoutedAfter))
+	row("  hops, mean", hops(s.MeanHops), hops(s.MeanHopsAtOnce), hops(s.MeanHopsRepaired))
+	times("  until the answer, median", s.Messages, p50)
+	times("  99th percentile", s.Messages, p99)
+	row("files found", of(s.Found, s.Provided), of(s.FoundAtOnce, s.Provided), of(s.FoundRepaired, s.Provided))
+	times("  until found, median", s.Lookups, p50)
+	times("  99th percentile", s.Lookups, p99)
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -87,3 +91,5 @@ the seed was %d.
 }
 
 func of(n, all int) string { return fmt.Sprintf("%d of %d", n, all) }
+
+func hops(mean float64) string { return fmt.Sprintf("%.2f", mean) }

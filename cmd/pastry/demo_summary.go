@@ -41,10 +41,10 @@ type summary struct {
 	FilesSkipped int                `json:"files_skipped"`
 	Bytes        int64              `json:"bytes"`
 	Finders      int                `json:"finders"`
-	Seed         uint64             `json:"seed,string"` // too large for some readers' numbers
-	Seconds      map[string]float64 `json:"seconds"`     // by step
-	Lost         int                `json:"lost"`        // faults
-	Errors       []string           `json:"errors"`      // the first of them
+	Seed         uint64             `json:"seed"`
+	Seconds      map[string]float64 `json:"seconds"` // by step
+	Lost         int                `json:"lost"`    // faults
+	Errors       []string           `json:"errors"`  // the first of them
 	Version      string             `json:"version"`
 }
 
@@ -112,4 +112,4 @@ func quantilesOf(sorted []time.Duration) quantiles {
 func ms(d time.Duration) float64 { return float64(d.Round(time.Microsecond)) / 1e6 }
 
 // seconds returns seconds to the millisecond.
-func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
+func seconds(d time.Duration) float64 { return float64(d.Round(time.Millisecond)/time.Millisecond) / 1000 }

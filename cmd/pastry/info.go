@@ -36,7 +36,7 @@ func newInfoCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().StringVar(&control, "control", "", "socket of the node; default is the node started last")
+	cmd.Flags().StringVar(&control, "control", "", "socket of the node; default is that of the node started last")
 	return cmd
 }
 

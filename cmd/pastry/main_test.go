@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -17,8 +18,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // pastryCommand carries out one command line and returns what it printed.
 func pastryCommand(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var out, errs bytes.Buffer
-	status = run(t.Context(), args, &out, &errs)
+	status = run(ctx, args, &out, &errs)
 	return status, out.String(), errs.String()
 }
 

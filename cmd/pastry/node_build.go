@@ -26,7 +26,7 @@ func (c *nodeConfig) seeds() ([]peer.AddrInfo, error) {
 	for _, s := range c.join {
 		info, err := peer.AddrInfoFromString(s)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("-join %s: %w; give an address as %q prints it, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...",
+			errs = append(errs, fmt.Errorf("-join %s: %w; give an address as %q prints it: a multiaddr that ends in /p2p/<peer ID>",
 				s, err, "pastry node"))
 			continue
 		}

@@ -117,7 +117,7 @@ func checkRoutes(t *testing.T, a, b *runningNode, dir string) {
 				t.Fatalf("%v in %s", err, out)
 			}
 			want := presence{Peer: tt.to.peer, ID: key, Region: tt.wantRegion, Origin: tt.from.peer, Payload: "a payload"}
-			if got.Root != tt.to.peer || got.Key != key || got.Hops != tt.wantHops || len(got.Path) != tt.wantHops || got.Reply != want {
+			if got.Root != tt.to.peer || got.Key != key || got.Hops != tt.wantHops || len(got.Path) != max(tt.wantHops, 1) || got.Reply != want {
 				t.Errorf("got %+v, want root %s in %d hops and reply %+v", got, tt.to.peer, tt.wantHops, want)
 			}
 		})
@@ -201,7 +201,7 @@ func TestNodeErrors(t *testing.T) {
 		{"key that others may read", "-key " + open, "chmod 600"},
 		{"control at a file", "-control " + file, "no socket"},
 		{"control taken", "-control " + taken, "another node listens there"},
-		{"control path too long", "-control " + dir + "/" + strings.Repeat("x", 200), "name a shorter one"},
+		{"control path too long", "-control " + dir + "/" + strings.Repeat("x", 200), "at most 90 bytes"},
 		{"metrics without port", "-metrics here -control " + dir + "/s", "give an address such as"},
 		{"metrics at no host", "-metrics 192.0.2.1:0 -control " + dir + "/s", "choose a free port"},
 	}
@@ -285,4 +285,32 @@ func TestNoNodeNamesOthers(t *testing.T) {
 	if !strings.Contains(got, dir+"/other.sock") {
 		t.Errorf("got %q, want it to name the other socket", got)
 	}
+}
+
+// The default name goes to the node started last and, when that ends, to another.
+func TestDefaultSocket(t *testing.T) {
+	dir := shortTempDir(t)
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	link := filepath.Join(dir, "pastry", defaultSocket)
+	check := func(want string) {
+		t.Helper()
+		if got, _ := os.Readlink(link); got != want {
+			t.Errorf("the default leads to %q, want %q", got, want)
+		}
+	}
+	c := testCluster(t, 2)
+	first, err := listenControl(c.members[0].node, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(filepath.Base(first.path))
+	second, err := listenControl(c.members[1].node, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(filepath.Base(second.path))
+	second.remove()
+	check(filepath.Base(first.path))
+	first.remove()
+	check("")
 }

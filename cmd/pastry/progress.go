@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -50,7 +51,7 @@ func (p *progress) end(format string, args ...any) {
 	_ = p.bar.Clear()
 	_ = p.bar.Exit()
 	took := time.Since(p.start)
-	p.took[p.name] = seconds(took)
+	p.took[strings.ReplaceAll(p.name, " ", "_")] = seconds(took)
 	fmt.Fprintf(p.w, "%-10s %6.1f s  %s\n", p.name, took.Seconds(), fmt.Sprintf(format, args...))
 }
 

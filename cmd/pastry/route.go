@@ -41,7 +41,7 @@ which answers who it is. KEY is any text, placed on the ring by its hash.`,
 	f.BoolVar(&c.id, "id", false, "KEY is a point on the ring, in 32 hexadecimal digits")
 	f.BoolVar(&c.json, "json", false, "print JSON")
 	f.DurationVar(&c.timeout, "timeout", 10*time.Second, "longest wait for the answer")
-	f.StringVar(&c.control, "control", "", "socket of the node; default is the node started last")
+	f.StringVar(&c.control, "control", "", "socket of the node; default is that of the node started last")
 	return cmd
 }
 
@@ -88,7 +88,9 @@ func (r *routeReply) print(w io.Writer) error {
 		fmt.Fprintf(t, "region\t%s\n", r.Reply.Region)
 	}
 	fmt.Fprintf(t, "hops\t%d\n", r.Hops)
-	fmt.Fprintf(t, "path\t%s\n", joinPeers(r.Path, " → "))
+	if r.Hops > 0 {
+		fmt.Fprintf(t, "path\t%s\n", joinPeers(r.Path, " → "))
+	}
 	fmt.Fprintf(t, "round trip\t%.3f ms\n", r.RTT)
 	if r.Reply.Payload != "" {
 		fmt.Fprintf(t, "payload\t%q\n", r.Reply.Payload)
@@ -97,9 +99,6 @@ func (r *routeReply) print(w io.Writer) error {
 }
 
 func joinPeers(ps []peer.ID, sep string) string {
-	if len(ps) == 0 {
-		return "none: the node itself is root"
-	}
 	parts := make([]string, len(ps))
 	for i, p := range ps {
 		parts[i] = p.String()

@@ -1,0 +1,131 @@
+package pastry
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// acksLeaves acknowledges every Leave among the last actions, but to the silent ones,
+// and keeps what the node did since.
+func (s *script) acksLeaves(silent ...int) (told []int) {
+	s.t.Helper()
+	to, ps := s.sent(KindLeave)
+	told = points(to)
+	var out []Action
+	for i, p := range ps {
+		if !slices.Contains(silent, told[i]) {
+			out = append(out, s.hear(to[i], &Packet{Kind: KindAck, Seq: p.Seq})...)
+		}
+	}
+	s.out = out
+	return told
+}
+
+// TestLeave has a node leave: first its two neighbours, with what it delivered,
+// then all others; then it is idle.
+func TestLeave(t *testing.T) {
+	s := forwarder(t)
+	s.routed2(510, 1)
+	s.step(answered(CodeOK))
+	s.step(Input{Kind: InLeave})
+	for _, at := range []int{400, 600} {
+		if got := s.one(at, KindLeave).Delivered; len(got) != 1 || got[0].ID != messageID(1) {
+			t.Errorf("%d is handed %v, want message 1", at, got)
+		}
+	}
+	if to, _ := s.sent(KindLeave); len(to) != 2 {
+		t.Errorf("%d nodes are told first, want the two neighbours", len(to))
+	}
+	s.acksLeaves()
+	if got := s.n.State(); got != StateLeaving {
+		t.Errorf("state is %v after the neighbours know, want leaving", got)
+	}
+	for _, at := range []int{300, 700, 900, 910} {
+		s.one(at, KindLeave)
+	}
+	s.acksLeaves()
+	s.wait(5 * time.Second)
+	if got := s.n.State(); got != StateIdle {
+		t.Errorf("state is %v after everybody knows, want idle", got)
+	}
+	if at, ok := s.n.Deadline(); ok {
+		t.Errorf("a node that has left waits until %v", at)
+	}
+	s.hear(contactAt(point(400)), &Packet{Kind: KindProbe, Seq: 4})
+	if got := s.one(400, KindProbeReply).State; got != StateLeaving {
+		t.Errorf("a node that has left says it is %v, want leaving", got)
+	}
+	if s.step(Input{Kind: InJoin, Contacts: contactsAt(point(400))}); s.n.State() != StateIdle {
+		t.Error("a node that has left joined again in the same incarnation")
+	}
+}
+
+// TestLeaveOfSilentNeighbors has nobody answer: leaving ends by itself.
+func TestLeaveOfSilentNeighbors(t *testing.T) {
+	s := forwarder(t)
+	s.step(Input{Kind: InLeave})
+	s.wait(handTimeout + leaveTimeout + 10*time.Millisecond)
+	if got := s.n.State(); got != StateIdle {
+		t.Errorf("state is %v, want idle", got)
+	}
+}
+
+// TestLeavingNodeDeliversNothing has messages come while the neighbours take
+// over: what is for them waits there, the rest goes on as before.
+func TestLeavingNodeDeliversNothing(t *testing.T) {
+	s := forwarder(t)
+	s.step(Input{Kind: InLeave})
+	s.routed2(510, 1)
+	s.none(KindAck)
+	if len(s.did(ActDeliver)) > 0 {
+		t.Error("a leaving node delivered a new message")
+	}
+	s.routed2(905, 2)
+	wantHops(t, "a message for others", s.hops(), 900)
+	s.acksLeaves()
+}
+
+func TestLeaveAlone(t *testing.T) {
+	s := newScript(t, 500)
+	s.step(Input{Kind: InJoin})
+	s.step(Input{Kind: InLeave})
+	if s.wait(time.Second); s.n.State() != StateIdle {
+		t.Errorf("state is %v, want idle", s.n.State())
+	}
+}
+
+// TestLeaveEndsCalls has messages of the node's own on their way when it leaves:
+// each ends with a receipt.
+func TestLeaveEndsCalls(t *testing.T) {
+	s := forwarder(t)
+	for i := range 3 {
+		s.step(Input{Kind: InRoute, Msg: messageFrom(500, point(600+i), i), TTL: time.Minute})
+	}
+	s.step(Input{Kind: InLeave})
+	s.wait(5 * time.Second)
+	if got := len(s.did(ActReceipt)); got != 3 || len(s.n.calls) != 0 {
+		t.Errorf("%d receipts, %d calls left; want 3 and none", got, len(s.n.calls))
+	}
+}
+
+// TestNeighborLeaves has a leaf say goodbye: it is gone at once, without a hole
+// in the leaf set, since who is beyond is asked for.
+func TestNeighborLeaves(t *testing.T) {
+	s := forwarder(t)
+	s.hear(contactAt(point(600)), &Packet{Kind: KindLeave, Seq: 5})
+	s.one(600, KindAck)
+	if a := s.only(ActGone); a.To.ID != point(600) || a.Code != CodeNotActive {
+		t.Errorf("gone is %v with %v, want 600, which has left", a.To.ID, a.Code)
+	}
+	probe := s.one(700, KindProbe)
+	if probe.Want&WantLeaves == 0 {
+		t.Errorf("the farthest leaf is asked for %v, want its leaf set", probe.Want)
+	}
+	s.replies(contactAt(point(700)), probe, contactAt(point(800)), contactAt(point(600)))
+	if len(s.sentTo(600, KindProbe)) > 0 {
+		t.Error("a node that has left is asked back by hearsay")
+	}
+	s.replies(contactAt(point(800)), s.one(800, KindProbe))
+	wantPoints(t, "the larger side", s.n.leaves.Larger(), 700, 800)
+}
