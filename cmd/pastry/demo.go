@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,19 +162,24 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	d.cluster = new(cluster)
 	defer d.closeCluster()
-	if err := d.start(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{d.start, d.join, d.route, d.provide, d.find, d.breakAndRepair} {
+		if err := cmp.Or(step(ctx), ctx.Err()); err != nil {
+			return err
+		}
 	}
-	if err := d.join(ctx); err != nil {
-		return err
-	}
+	return nil
+}
+
+// route checks messages while all members live.
+func (d *demo) route(ctx context.Context) error {
 	d.report.before = d.check(ctx, "route", d.planMessages("before"), nil)
-	d.provide(ctx)
+	return nil
+}
+
+// find checks files while all members live.
+func (d *demo) find(ctx context.Context) error {
 	d.report.foundBefore = d.check(ctx, "find", nil, d.planLookups())
-	if err := d.breakAndRepair(ctx); err != nil {
-		return err
-	}
-	return ctx.Err()
+	return nil
 }
 
 // breakAndRepair silences the victims and checks everything at once, and again
@@ -194,6 +200,9 @@ func (d *demo) breakAndRepair(ctx context.Context) error {
 	d.report.killed = len(victims)
 	watch.work.Go(func() { watch.run(watching) })
 	d.report.atOnce = d.check(ctx, "at once", messages, lookups)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	d.report.repair = d.awaitRepair(ctx, watch)
 	d.report.repaired = d.check(ctx, "repaired", again("repaired", messages), d.planLookups())
 	return nil

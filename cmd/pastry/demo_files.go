@@ -101,7 +101,7 @@ func (d *demo) skip(format string, args ...any) {
 }
 
 // provide announces each file from a random node.
-func (d *demo) provide(ctx context.Context) {
+func (d *demo) provide(ctx context.Context) error {
 	for _, f := range d.files {
 		f.provider = d.cluster.pick(d.rng, 1, nil)[0]
 	}
@@ -119,6 +119,7 @@ func (d *demo) provide(ctx context.Context) {
 		}
 	}
 	d.steps.end("%d of %d files announced", d.report.provided, len(d.files))
+	return nil
 }
 
 func (f *file) announce(ctx context.Context, timeout time.Duration) error {

@@ -112,4 +112,6 @@ func quantilesOf(sorted []time.Duration) quantiles {
 func ms(d time.Duration) float64 { return float64(d.Round(time.Microsecond)) / 1e6 }
 
 // seconds returns seconds to the millisecond.
-func seconds(d time.Duration) float64 { return float64(d.Round(time.Millisecond)/time.Millisecond) / 1000 }
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond)/time.Millisecond) / 1000
+}

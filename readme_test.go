@@ -1,0 +1,85 @@
+package pastry_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/secondbit/pastry"
+	"github.com/secondbit/pastry/ring"
+)
+
+type welcome struct{}
+
+func (welcome) Deliver(_ context.Context, m *pastry.Message) ([]byte, error) {
+	return append([]byte("hello, "), m.Payload...), nil
+}
+
+func (welcome) Forward(context.Context, *pastry.Message, peer.ID) bool { return true }
+
+func start(ctx context.Context, h host.Host, members ...peer.AddrInfo) (*pastry.Node, error) {
+	node, err := pastry.New(h)
+	if err != nil {
+		return nil, err
+	}
+	if err := node.Register("welcome", welcome{}); err != nil {
+		return nil, err
+	}
+	return node, node.Join(ctx, members...) // without members: the first of a ring
+}
+
+func greet(ctx context.Context, node *pastry.Node) (string, error) {
+	receipt, err := node.Route(ctx, "welcome", ring.FromKey([]byte("some key")), []byte("world"))
+	return string(receipt.Reply), err // receipt.Root says who answered, receipt.Hops how far away
+}
+
+func Example_readme() {
+	ctx := context.Background()
+	var members []peer.AddrInfo
+	for range 3 {
+		h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer h.Close()
+		node, err := start(ctx, h, members...)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer node.Close()
+		members = append(members, *host.InfoFromHost(h))
+		fmt.Println(greet(ctx, node))
+	}
+	// Output:
+	// hello, world <nil>
+	// hello, world <nil>
+	// hello, world <nil>
+}
+
+// TestReadme keeps the README's example the one that runs here.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(readme), "```go\ntype welcome")
+	code, _, found := strings.Cut("type welcome"+after, "```")
+	if !found {
+		t.Fatal("README.md has no example")
+	}
+	source, err := os.ReadFile("readme_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(source), strings.TrimSpace(code)) {
+		t.Errorf("the example in README.md is not in readme_test.go:\n%s", code)
+	}
+}
