@@ -23,8 +23,9 @@ import (
 type Application interface {
 	// Deliver is called at the root of the message's key, or at the member a
 	// message was sent to directly, once a message. What it returns goes back
-	// to the sender: the reply in its Receipt, or an error as an AppError. ctx
-	// ends when the sender's deadline has passed or the node is closed.
+	// to the sender: the reply, of at most 512 KiB and not to be changed
+	// afterwards, in its Receipt, or an error as an AppError. ctx ends when the
+	// sender's deadline has passed or the node is closed.
 	Deliver(ctx context.Context, m *Message) (reply []byte, err error)
 	// Forward is called at each node between origin and root, before the
 	// message goes on to next. It may change m.Payload; the change is signed by
@@ -63,7 +64,7 @@ var (
 	ErrHopLimit   = errors.New("pastry: hop limit reached")
 	ErrNotMember  = errors.New("pastry: the addressed peer is not a member")
 	ErrBusy       = errors.New("pastry: the application at the root has too many messages to handle")
-	ErrNoAnswer   = errors.New("pastry: no answer in time") // comes with context.DeadlineExceeded
+	ErrNoAnswer   = errors.New("pastry: no answer in time") // wrapped with context.DeadlineExceeded when time was up
 	ErrAnswerLost = errors.New("pastry: delivered, but the answer is lost")
 	ErrNotActive  = errors.New("pastry: the node is not part of a ring; call Join first")
 	ErrAppName    = errors.New("pastry: invalid application name")
@@ -76,9 +77,10 @@ var errTimeout = fmt.Errorf("%w: %w", ErrNoAnswer, context.DeadlineExceeded)
 // AppError is the error an application returned at the root.
 type AppError struct {
 	Root peer.ID
-	Text string
+	Text string // what its Error method said, cut to 1,024 bytes
 }
 
+// Error returns the text and where it comes from.
 func (e *AppError) Error() string {
 	return fmt.Sprintf("pastry: application at %s: %s", e.Root, e.Text)
 }
@@ -99,7 +101,9 @@ type app struct {
 
 // Register makes a the application called name on this node: it is given the
 // messages for name of which this node is root, and asked about those that pass.
-// Names are 1 to 128 bytes and do not start with "pastry/".
+// Names are 1 to 128 bytes of UTF-8 and do not start with "pastry/". The error
+// wraps ErrAppName for a name that is not, or that is registered already. A node
+// may register applications before it joins, and should: nothing is missed then.
 func (n *Node) Register(name string, a Application) error {
 	if !validName(name) || strings.HasPrefix(name, reserved) {
 		return fmt.Errorf("%w: %q must be 1 to %d bytes of UTF-8 and not start with %q", ErrAppName, name, maxAppName, reserved)
@@ -125,8 +129,12 @@ func (n *Node) register(name string, a Application) error {
 	return n.submit(n.ctx, Input{Kind: InRegister, App: name})
 }
 
-// Unregister takes an application off this node. Calls under way go on.
+// Unregister takes an application off this node; senders get ErrNoApp from then
+// on. Calls under way go on. A name that is not registered is no error.
 func (n *Node) Unregister(name string) error {
+	if strings.HasPrefix(name, reserved) {
+		return fmt.Errorf("%w: %q is the node's own", ErrAppName, name)
+	}
 	n.mu.Lock()
 	delete(n.apps, name)
 	n.mu.Unlock()
@@ -157,7 +165,13 @@ func (n *Node) app(name string) *app {
 // is closest to key delivers it, once; Route returns what that node answered.
 // It waits until the answer comes, ctx ends, or a minute has passed if ctx has
 // no deadline; a message that cannot be delivered gives an error, never
-// silence. A payload has at most 512 KiB.
+// silence. A payload has at most 512 KiB and is copied.
+//
+// The error is an *AppError when the application at the root returned one, and
+// otherwise wraps one of the errors that say how a message can fail, ErrForged,
+// ErrClosed, or the error of ctx. The Receipt that comes with an AppError says
+// who returned it. A call that ended for want of time or was cancelled may have
+// been delivered.
 //
 // A message whose deliverer crashes before its answer arrives may be delivered
 // again by the next root, as nobody can tell that from a crash before.
@@ -193,7 +207,7 @@ func (n *Node) send(ctx context.Context, m *Routed, first *Contact) (Receipt, er
 		}
 		return Receipt{}, ErrNotActive
 	}
-	m.Origin, m.OriginID = n.host.ID(), n.ID()
+	m.Origin, m.OriginID, m.Payload = n.host.ID(), n.ID(), bytes.Clone(m.Payload)
 	if _, err := crand.Read(m.ID[:]); err != nil {
 		return Receipt{}, err
 	}

@@ -78,6 +78,9 @@ type Config struct {
 	LossTarget float64
 }
 
+// minPeriod is the shortest period of an activity.
+const minPeriod = 10 * time.Millisecond
+
 func orDefault[T int | time.Duration | float64](v *T, def T) {
 	if *v == 0 {
 		*v = def
@@ -131,6 +134,12 @@ func (c *Config) validate() error {
 	}{{"Heartbeat", c.Heartbeat}, {"ProbeTimeout", c.ProbeTimeout}, {"MinProbeTimeout", c.MinProbeTimeout},
 		{"MinHopTimeout", c.MinHopTimeout}, {"JoinTimeout", c.JoinTimeout}, {"GrantLease", c.GrantLease}} {
 		check(d.v > 0, "%s is %v, must be positive", d.name, d.v)
+	}
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{{"LeafExchange", c.LeafExchange}, {"RowExchange", c.RowExchange}, {"MergeInterval", c.MergeInterval}} {
+		check(d.v < 0 || d.v >= minPeriod, "%s is %v, must be negative (off) or at least %v", d.name, d.v, minPeriod)
 	}
 	return errors.Join(errs...)
 }

@@ -183,3 +183,23 @@ func peersOf(cs []pastry.InfoContact) []peer.ID {
 	}
 	return ps
 }
+
+// TestHeartbeatEvent has the one neighbour of a node say that it is alive, and
+// nothing else, for a minute: as often as it was told to.
+func TestHeartbeatEvent(t *testing.T) {
+	const every = 3 * time.Second
+	withRing(t, seeded(23, 2, pastry.WithHeartbeat(every)), func(t *testing.T, c *testutil.Cluster) {
+		heard := subscribe[pastry.EvtHeartbeat](t, c.Node(0).Host())
+		time.Sleep(time.Minute)
+		got := ready[pastry.EvtHeartbeat](heard)
+		for _, ev := range got {
+			if want := c.Node(1).Host().ID(); ev.Peer != want {
+				t.Errorf("heartbeat of %s, want %s", ev.Peer, want)
+			}
+		}
+		// Whatever else it says takes the place of a heartbeat.
+		if most := int(time.Minute / every); len(got) > most || len(got) < most/2 {
+			t.Errorf("%d heartbeats in a minute, want %d to %d", len(got), most/2, most)
+		}
+	})
+}

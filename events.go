@@ -36,6 +36,12 @@ type EvtNodeGone struct {
 	Left bool // it said goodbye
 }
 
+// EvtHeartbeat says that the right neighbour has given its periodic sign of life,
+// for want of anything else to say.
+type EvtHeartbeat struct {
+	Peer peer.ID
+}
+
 // EvtStateChanged says that this node has come to another place in its life.
 type EvtStateChanged struct {
 	State State
@@ -55,9 +61,9 @@ const (
 
 // emitters holds an emitter for each type of event.
 type emitters struct {
-	leaves, joined, gone, state, err event.Emitter
-	queue                            chan any
-	ended                            chan struct{} // closed when run has ended
+	leaves, joined, gone, heartbeat, state, err event.Emitter
+	queue                                       chan any
+	ended                                       chan struct{} // closed when run has ended
 }
 
 func newEmitters(h host.Host) (*emitters, error) {
@@ -65,7 +71,7 @@ func newEmitters(h host.Host) (*emitters, error) {
 	for _, t := range []struct {
 		to  *event.Emitter
 		typ any
-	}{{&e.leaves, new(EvtLeafSetChanged)}, {&e.joined, new(EvtNodeJoined)}, {&e.gone, new(EvtNodeGone)},
+	}{{&e.leaves, new(EvtLeafSetChanged)}, {&e.joined, new(EvtNodeJoined)}, {&e.gone, new(EvtNodeGone)}, {&e.heartbeat, new(EvtHeartbeat)},
 		{&e.state, new(EvtStateChanged)}, {&e.err, new(EvtError)}} {
 		em, err := h.EventBus().Emitter(t.typ)
 		if err != nil {
@@ -134,6 +140,8 @@ func (e *emitters) emit(ev any) {
 		em = e.joined
 	case EvtNodeGone:
 		em = e.gone
+	case EvtHeartbeat:
+		em = e.heartbeat
 	case EvtStateChanged:
 		em = e.state
 	}
@@ -145,7 +153,7 @@ func (e *emitters) emit(ev any) {
 // close gives the emitters back. It may not be called while one of them waits
 // for a subscriber: the event bus is locked then.
 func (e *emitters) close() {
-	for _, em := range []event.Emitter{e.leaves, e.joined, e.gone, e.state, e.err} {
+	for _, em := range []event.Emitter{e.leaves, e.joined, e.gone, e.heartbeat, e.state, e.err} {
 		if em != nil {
 			em.Close()
 		}

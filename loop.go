@@ -113,6 +113,8 @@ func (n *Node) act(a *Action) {
 		n.events.post(EvtNodeJoined{Peer: a.To.Peer})
 	case ActGone:
 		n.events.post(EvtNodeGone{Peer: a.To.Peer, Left: a.Code == CodeNotActive})
+	case ActHeartbeat:
+		n.events.post(EvtHeartbeat{Peer: a.To.Peer})
 	case ActForget:
 		p := a.To.Peer
 		n.spawn(func() { n.links.abandon(p) })

@@ -27,6 +27,7 @@ const (
 var kindNames = [numKinds]string{"unknown", "route", "reply", "ack", "probe", "probe-reply",
 	"heartbeat", "grant", "grant-reply", "suspect", "leave"}
 
+// String returns the kind as the metrics name it.
 func (k Kind) String() string {
 	if k >= numKinds {
 		k = 0
@@ -46,6 +47,7 @@ const (
 	StateClient
 )
 
+// String returns the state in lower case, such as "active".
 func (s State) String() string {
 	return [...]string{"idle", "joining", "active", "leaving", "client"}[min(s, StateClient)]
 }
@@ -89,6 +91,7 @@ var codeNames = [numCodes]string{"ok", "application error", "no such application
 	"hop limit reached", "not a member", "forged signature", "busy", "not active", "not a neighbor",
 	"delivered before, answer lost", "no answer in time", "cancelled", "not signed"}
 
+// String returns the code in words.
 func (c Code) String() string {
 	if c >= numCodes {
 		return "unknown code"

@@ -33,6 +33,7 @@ const (
 	ModeServer
 )
 
+// String returns "auto", "client" or "server".
 func (m Mode) String() string {
 	return [...]string{"auto", "client", "server", "unknown"}[min(m, 3)]
 }

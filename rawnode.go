@@ -148,17 +148,18 @@ type ActionKind uint8
 
 // The actions Step and Advance return, to be carried out in order.
 const (
-	ActSend    ActionKind = iota // send Packet to To, dialling if need be; report a failure with InSendFailed
-	ActDeliver                   // give Msg, which came from To, to its application, answer with InDelivered
-	ActForward                   // ask the application about Msg going to To, answer with InForwarded
-	ActReceipt                   // message Answer.ID of this node's own has ended; the answer came from To, if set
-	ActSign                      // sign Msg, of this node's own, and give it back with InSigned: it goes through others
-	ActVouch                     // sign Answer and give it back with InVouched: it goes through others
-	ActState                     // the node's State changed
-	ActLeaves                    // the leaf set changed
-	ActJoined                    // To has entered the leaf set
-	ActGone                      // To was in a table and is dead, or has left (Code is CodeNotActive)
-	ActForget                    // To did not answer: connections to it are of no use
+	ActSend      ActionKind = iota // send Packet to To, dialling if need be; report a failure with InSendFailed
+	ActDeliver                     // give Msg, which came from To, to its application, answer with InDelivered
+	ActForward                     // ask the application about Msg going to To, answer with InForwarded
+	ActReceipt                     // message Answer.ID of this node's own has ended; the answer came from To, if set
+	ActSign                        // sign Msg, of this node's own, and give it back with InSigned: it goes through others
+	ActVouch                       // sign Answer and give it back with InVouched: it goes through others
+	ActState                       // the node's State changed
+	ActLeaves                      // the leaf set changed
+	ActJoined                      // To has entered the leaf set
+	ActGone                        // To was in a table and is dead, or has left (Code is CodeNotActive)
+	ActHeartbeat                   // To has given its heartbeat
+	ActForget                      // To did not answer: connections to it are of no use
 )
 
 // Action is something for the driver to do: a tagged struct.
@@ -334,6 +335,7 @@ func (n *RawNode) receive(from *Contact, p *Packet) {
 	case KindProbeReply:
 		n.onProbeReply(ps, p)
 	case KindHeartbeat:
+		n.emit(Action{Kind: ActHeartbeat, To: ps.c})
 		n.heardFrom(ps)
 	case KindGrant:
 		n.onGrant(ps, p)

@@ -23,18 +23,19 @@ const (
 var dropNames = [numDrops]string{"malformed", "stale", "duplicate", "expired", "hop-limit", "no-reply-way",
 	"forged", "held", "flood", "outbox", "oversized", "credential"}
 
+// String returns the cause as the metrics name it.
 func (d Drop) String() string { return dropNames[min(d, numDrops-1)] }
 
 // Stats counts what a RawNode did since it was made.
 type Stats struct {
-	Sent       [numKinds]uint64 // packets by kind
-	Received   [numKinds]uint64
-	Drops      [numDrops]uint64
-	Joins      uint64 // joins finished
-	Reroutes   uint64 // messages sent round a silent hop
-	Resends    uint64 // messages sent again to the same hop
-	Retries    uint64 // messages sent again by their origin
-	ProbeAlive uint64 // probes that were answered
-	ProbeDead  uint64 // probes that found a node dead
-	Refused    uint64 // joiners and candidates that were not admitted
+	Sent       [numKinds]uint64 // packets, indexed by Kind
+	Received   [numKinds]uint64 // packets, indexed by Kind
+	Drops      [numDrops]uint64 // indexed by Drop
+	Joins      uint64           // joins finished
+	Reroutes   uint64           // messages sent round a silent hop
+	Resends    uint64           // messages sent again to the same hop
+	Retries    uint64           // messages sent again by their origin
+	ProbeAlive uint64           // probes that were answered
+	ProbeDead  uint64           // probes that found a node dead
+	Refused    uint64           // joiners and candidates that were not admitted
 }

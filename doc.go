@@ -1,0 +1,81 @@
+// Package pastry is the Pastry overlay on go-libp2p: it routes messages by key
+// among the members of a self-organising ring.
+//
+// # Model
+//
+// Every node has an id, a point on a ring of 2^128 points that follows from its
+// peer ID; keys are points on the same ring, see package ring. The root of a key
+// is the live member whose id is closest to it. A member knows
+//
+//   - its leaf set: the L members next to it on the ring, exactly. By it a key's
+//     root and replicas are known, and who follows when one of them dies;
+//   - its routing table: for each prefix of its own id, in digits of b bits,
+//     members that continue it with another digit, near ones preferred;
+//   - its neighborhood set: the members nearest by round trip.
+//
+// A message goes from member to member, each time to one that shares a longer
+// prefix with the key or is closer to it, over streams that are open already.
+// Each hop acknowledges it; round a silent hop it takes another way. Where a
+// leaf set does not span the whole ring, that takes about log(N) hops to the
+// base of 2^b in a ring of N members.
+//
+// # Use
+//
+// A [Node] runs on a host that the caller owns and closes. [New] makes it,
+// [Node.Join] takes it into a ring or begins one, [Node.Close] leaves. An
+// [Application], registered under a name at every member that may be root, is
+// given the messages for that name:
+//
+//	node, err := pastry.New(h, pastry.WithRegion("eu-west"))
+//	err = node.Register("greeter", greeter{})
+//	err = node.Join(ctx, members...)
+//	receipt, err := node.Route(ctx, "greeter", ring.FromKey(name), payload)
+//
+// [Node.Route] addresses the root of a key, [Node.Send] one peer. [Node.NextHop],
+// [Node.LocalLookup], [Node.Neighbors], [Node.ReplicaSet] and [Node.Range] are
+// the rest of the common API for structured overlays (Dabek et al., 2003).
+// [Node.Provide] and [Node.FindProvidersAsync] make a Node a libp2p
+// routing.ContentRouting. The host's event bus tells of changes, see
+// [EvtLeafSetChanged] and the other events. [WithCredentials] keeps strangers
+// out, [WithMetrics] counts, and the log is go-log's "pastry".
+//
+// A Node may be used from any number of goroutines. Its routing is done by a
+// [RawNode], which has no goroutine, clock or transport and can be driven by a
+// simulator or over another transport. Package testutil runs clusters of nodes
+// on a simulated network in virtual time.
+//
+// # Guarantees
+//
+// A message is delivered only by an active member that is the root of its key,
+// as long as no live member is taken for dead by all its neighbours; a node that
+// is still joining delivers nothing. It is delivered once, unless the member
+// that delivered it crashes before its answer is back: then the next root may
+// deliver it again, as nobody can tell that from a crash before.
+//
+// Every call ends, by the deadline of its context or within a minute if it has
+// none, with the answer or an error that says why there is none. Join is the
+// exception: it waits for as long as its context lets it.
+//
+// The origin of a message, a change made on the way and the answer are signed
+// and verified wherever they pass through others. Bytes from the network end in
+// an error or a counted drop. An application that blocks or panics harms neither
+// the overlay nor another application.
+//
+// Dead members are found by three unanswered probes, after the silence of a
+// heartbeat, a lost connection or a missed acknowledgement. Halves of a ring
+// that was split find each other again. A node with a [WithDatastore] that
+// persists rejoins after a restart without bootstrap peers.
+//
+// # Limits
+//
+//   - A payload, and a reply, has at most 512 KiB; a message crosses at most 32
+//     links.
+//   - An application handles at most 1,024 messages at a time at one node; its
+//     further senders get [ErrBusy].
+//   - Members are trusted with routes: one that lies can delay or drop what
+//     passes it. It cannot forge an origin or an answer.
+//   - Provider records are held in memory, by the root of the content's
+//     multihash and its nearest leaves, for 48 hours. They do not move when
+//     members come and go; call Provide again meanwhile.
+//   - All nodes of a ring should agree on L and b.
+package pastry
