@@ -28,9 +28,11 @@ type Application interface {
 	// sender's deadline has passed or the node is closed.
 	Deliver(ctx context.Context, m *Message) (reply []byte, err error)
 	// Forward is called at each node between origin and root, before the
-	// message goes on to next. It may change m.Payload; the change is signed by
-	// this node and shown to the deliverer beside the original. When it returns
-	// false, the message goes no further and its sender gets ErrStopped.
+	// message goes on to next; not for messages sent directly. It may change
+	// m.Payload; the change is signed by this node and shown to the deliverer
+	// beside the original. When it returns false, the message goes no further
+	// and its sender gets ErrStopped. A message passes unseen while the
+	// application handles 1,024 others, and unchanged if Forward panics.
 	Forward(ctx context.Context, m *Message, next peer.ID) bool
 }
 
@@ -43,8 +45,9 @@ type Message struct {
 	Hops    int     // links crossed so far
 
 	// Original and Changes tell, when delivered, what nodes on the way did to
-	// the payload: Original is what the origin signed, and each of Changes was
-	// signed by the node that made it. Both are nil when nobody changed it.
+	// the payload: Original is what the origin signed, and each of Changes, the
+	// first made first, was signed by the node that made it; the last has the
+	// Payload. Both are nil when nobody changed it.
 	Original []byte
 	Changes  []Change
 }
@@ -132,6 +135,9 @@ func (n *Node) register(name string, a Application) error {
 // Unregister takes an application off this node; senders get ErrNoApp from then
 // on. Calls under way go on. A name that is not registered is no error.
 func (n *Node) Unregister(name string) error {
+	if strings.HasPrefix(name, reserved) {
+		return fmt.Errorf("%w: %q is the node's own", ErrAppName, name)
+	}
 	if strings.HasPrefix(name, reserved) {
 		return fmt.Errorf("%w: %q is the node's own", ErrAppName, name)
 	}
@@ -317,7 +323,7 @@ func codeError(c Code) error {
 // deliver gives a message to its application, in a goroutine of its own.
 func (n *Node) deliver(a *Action) {
 	m, hops, ttl := a.Msg, a.Hops, a.TTL
-	straight := a.To == nil || a.To.Peer == m.Origin // the secure channel vouches for both
+	straight := straight(n.host.ID(), a)
 	reply := func(code Code, payload []byte) {
 		n.local = append(n.local, Input{Kind: InDelivered, ID: m.ID, Code: code, Payload: payload})
 	}
@@ -340,6 +346,16 @@ func (n *Node) deliver(a *Action) {
 		}
 		n.post(in)
 	})
+}
+
+// straight reports whether a message comes from its origin itself, so that the
+// secure channel vouches for both. A message whose way here is forgotten does not.
+func straight(self peer.ID, a *Action) bool {
+	from := self
+	if a.To != nil {
+		from = a.To.Peer
+	}
+	return from == a.Msg.Origin
 }
 
 // call runs f, a call into an application for which it has a token, in a

@@ -270,5 +270,11 @@ func TestRegisterErrors(t *testing.T) {
 		if err := n.Register(strings.Repeat("x", 128), program{}); err != nil {
 			t.Errorf("the longest name: %v", err)
 		}
+		if err := n.Unregister("pastry/records"); !errors.Is(err, pastry.ErrAppName) {
+			t.Errorf("unregistering an application of the node's own: got %v, want %v", err, pastry.ErrAppName)
+		}
+		if err := n.Unregister("nobody"); err != nil {
+			t.Errorf("unregistering what is not registered: %v", err)
+		}
 	})
 }

@@ -75,7 +75,6 @@ func (n *RawNode) attempt(c *call) {
 func (n *RawNode) callDue(id MessageID) {
 	c := n.calls[id]
 	if c == nil {
-		n.forwardDue(id)
 		return
 	}
 	if n.now >= c.deadline {
@@ -90,15 +89,6 @@ func (n *RawNode) callDue(id MessageID) {
 	c.attempt++
 	n.stats.Retries++
 	n.attempt(c)
-}
-
-// forwardDue drops a message about which the application was asked and said
-// nothing.
-func (n *RawNode) forwardDue(id MessageID) {
-	if t := n.forwarding[id]; t != nil && n.now >= t.expires {
-		delete(n.forwarding, id)
-		n.stats.Drops[DropExpired]++
-	}
 }
 
 // resumeCalls sends what waited for the node to become active.
@@ -150,7 +140,7 @@ func (n *RawNode) deliver(p *Packet) {
 	d := &delivery{key: m.Key, origin: m.Origin, originID: m.OriginID, hops: p.Hops, path: append(slices.Clip(p.Path), n.self.Peer), prev: prev}
 	n.deliveries.add(m.ID, d, n.now+Time(maxTTL+memoryTime))
 	n.armExpire()
-	n.emit(Action{Kind: ActDeliver, To: prev, Msg: m, Hops: p.Hops, Path: d.path, TTL: p.TTL})
+	n.emit(Action{Kind: ActDeliver, To: prev, Msg: m, Hops: p.Hops, Path: d.path, TTL: min(p.TTL, maxTTL)})
 }
 
 // delivered sends back what the application answered. A forged message is
@@ -162,6 +152,7 @@ func (n *RawNode) delivered(in Input) {
 	}
 	d.answer = &Answer{ID: in.ID, Origin: d.origin, OriginID: d.originID, Root: n.self.Peer, Code: in.Code,
 		Hops: d.hops, Path: d.path, Payload: in.Payload, Auth: in.Auth}
+	n.answers.keep(d, n.now+Time(maxTTL+memoryTime))
 	if in.Code == CodeForged {
 		n.stats.Drops[DropForged]++
 		n.deliveries.forget(in.ID)
@@ -209,6 +200,9 @@ func (n *RawNode) deliveredBefore(d *delivery, from *Contact, p *Packet) {
 	case d.answer != nil:
 		n.answerDelivery(d)
 	case d.by == "": // the application has not answered yet
+	case p.Hops >= n.cfg.HopLimit: // nodes that name each other
+		n.stats.Drops[DropHopLimit]++
+		n.fail(p, CodeHopLimit)
 	case by != nil && !n.isDead(by) && by.state != StateLeaving && (from == nil || by.c.ID != from.ID):
 		n.transmit(&transit{in: p, fixed: true, expires: n.now + Time(min(p.TTL, maxTTL))}, by)
 	default:
@@ -244,12 +238,16 @@ func (n *RawNode) answer(a *Answer, prev *Contact) {
 
 // onReply passes an answer on towards the origin of the message.
 func (n *RawNode) onReply(from *peerState, p *Packet) {
-	n.ackLater(from, p.Seq)
 	a := p.Answer
 	if a.OriginID == n.self.ID {
+		n.ackLater(from, p.Seq)
 		n.finishCall(a.ID, a, from.c)
 		return
 	}
+	if n.overloaded() {
+		return
+	}
+	n.ackLater(from, p.Seq)
 	if p.Hops >= n.cfg.HopLimit {
 		n.stats.Drops[DropHopLimit]++
 		return
@@ -321,7 +319,7 @@ const maxHandover = 4096
 // takeOver remembers what a former root delivered, so that a late copy is not
 // delivered again.
 func (n *RawNode) takeOver(ds []Delivery) {
-	for _, d := range ds {
+	for _, d := range ds[:min(len(ds), maxHandover)] {
 		if n.deliveries.get(d.ID) == nil {
 			n.deliveries.add(d.ID, &delivery{key: d.Key, by: d.By}, n.now+Time(maxTTL+memoryTime))
 		}

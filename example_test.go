@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -36,16 +37,21 @@ func newHost() host.Host {
 	return h
 }
 
-// newRing returns nodes on hosts of their own that have joined one ring, and
-// what closes them all.
+// newRing returns nodes on hosts of their own that have joined one ring and know
+// each other, and what closes them all.
 func newRing(count int) (nodes []*pastry.Node, closeAll func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	changes := make([]event.Subscription, count)
 	for i := range count {
 		n, err := pastry.New(newHost())
 		if err != nil {
 			panic(err)
 		}
+		if changes[i], err = n.Host().EventBus().Subscribe(new(pastry.EvtLeafSetChanged)); err != nil {
+			panic(err)
+		}
+		defer changes[i].Close()
 		if i == 0 {
 			err = n.Join(ctx) // begins a ring
 		} else {
@@ -55,6 +61,17 @@ func newRing(count int) (nodes []*pastry.Node, closeAll func()) {
 			panic(err)
 		}
 		nodes = append(nodes, n)
+	}
+	// A member is sure of its own neighbours when Join returns; that all others
+	// have taken it in is a matter of milliseconds more.
+	for i, n := range nodes {
+		for len(n.Neighbors()) < count-1 {
+			select {
+			case <-changes[i].Out():
+			case <-ctx.Done():
+				panic(ctx.Err())
+			}
+		}
 	}
 	return nodes, func() {
 		for _, n := range nodes {

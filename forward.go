@@ -31,6 +31,7 @@ type transit struct {
 	firstAt Time      // when it was first sent to the present hop
 	sentAt  Time
 	due     Time // when the present hop's time is over
+	excused int  // how often it was prolonged because of a stall
 	expires Time
 	done    bool // acknowledged or given up
 }
@@ -54,6 +55,9 @@ func (n *RawNode) onRoute(from *peerState, p *Packet) {
 		n.notActive(from, p)
 		return
 	}
+	if n.overloaded() {
+		return
+	}
 	root := n.nextHopFor(p.Msg, nil) == nil
 	d := n.deliveries.get(p.Msg.ID)
 	switch {
@@ -68,6 +72,17 @@ func (n *RawNode) onRoute(from *peerState, p *Packet) {
 		n.ackLater(from, p.Seq)
 	}
 	n.accept(from.c, p)
+}
+
+// overloaded reports, and counts, that a packet cannot be taken over since too
+// many wait for others already. Its sender, who gets no acknowledgement, tries
+// again later or goes another way.
+func (n *RawNode) overloaded() bool {
+	if len(n.pending)+len(n.forwarding) < n.cfg.Memory {
+		return false
+	}
+	n.stats.Drops[DropFlood]++
+	return true
 }
 
 // ackDelay is how long an acknowledgement may wait for a packet to travel with.
@@ -117,8 +132,7 @@ func (n *RawNode) accept(from *Contact, p *Packet) {
 	next := n.nextHopFor(p.Msg, nil)
 	if next != nil && n.apps[p.Msg.App] && !p.Msg.Join && !p.Msg.Direct {
 		n.forwarding[id] = t
-		n.emit(Action{Kind: ActForward, To: next, Msg: p.Msg, Hops: p.Hops, TTL: p.TTL})
-		n.after(Time(min(p.TTL, maxTTL)), timer{kind: timerCall, msg: id})
+		n.emit(Action{Kind: ActForward, To: next, Msg: p.Msg, Hops: p.Hops, TTL: min(p.TTL, maxTTL)})
 		return
 	}
 	n.dispatch(t)
@@ -193,12 +207,12 @@ func (n *RawNode) dispatch(t *transit) {
 	m := t.in.Msg
 	best := n.nextHopFor(m, nil)
 	if best == nil {
-		t.done = true
+		n.finish(t)
 		n.arrived(t)
 		return
 	}
 	if t.in.Hops >= n.cfg.HopLimit {
-		t.done = true
+		n.finish(t)
 		n.stats.Drops[DropHopLimit]++
 		n.fail(t.in, CodeHopLimit)
 		return
@@ -297,7 +311,7 @@ func (n *RawNode) transmit(t *transit, hop *peerState) {
 	if t.pkt.Kind == KindRoute {
 		t.pkt.TTL = time.Duration(t.expires - n.now)
 	}
-	t.tries++
+	t.tries, t.excused = t.tries+1, 0
 	t.sentAt = n.now
 	wait := hop.rtt.timeout(Time(n.cfg.MinHopTimeout), Time(n.cfg.ProbeTimeout))
 	t.due = n.now + wait<<min(t.tries-1, maxBackoff)
@@ -351,7 +365,7 @@ func (n *RawNode) onAck(from *peerState, p *Packet) {
 	case t.in.Kind == KindLeave:
 		delete(n.pending, p.Seq)
 		return
-	case p.Code == CodeUnsigned && t.in.Kind == KindRoute && t.in.Msg.OriginID == n.self.ID:
+	case p.Code == CodeUnsigned && t.in.Kind == KindRoute && t.in.Msg.OriginID == n.self.ID && t.in.Msg.unsigned():
 		delete(n.pending, p.Seq)
 		n.sign(t)
 		return
@@ -371,8 +385,7 @@ func (n *RawNode) acknowledged(from *peerState, seq uint64, prompt bool) {
 	if t == nil || t.to != from {
 		return
 	}
-	delete(n.pending, seq)
-	t.done = true
+	n.giveUp(t)
 	switch sample := n.now - t.firstAt; {
 	case prompt && t.tries == 1:
 		n.measured(from, sample)
@@ -400,7 +413,7 @@ func (n *RawNode) pendingDue(seq uint64) {
 	if t == nil || t.due > n.now {
 		return
 	}
-	if n.stalled(t.due) {
+	if n.stalled(t.due, &t.excused) {
 		t.due = n.now + t.to.rtt.timeout(Time(n.cfg.MinHopTimeout), Time(n.cfg.ProbeTimeout))
 		n.timers.push(timer{at: t.due, kind: timerPending, ref: seq})
 		return
@@ -414,8 +427,9 @@ func (n *RawNode) pendingDue(seq uint64) {
 // died together are found in the time of one.
 func (n *RawNode) suspect(t *transit) {
 	n.hurry(t.to)
-	if pr := t.to.probe; pr.tries == 1 {
-		pr.limit = max(1, n.cfg.ProbeTries-1) // what was not acknowledged counts as one
+	first := t.to.probe.tries == 1
+	if first {
+		t.to.probe.limit = max(1, n.cfg.ProbeTries-1) // what was not acknowledged counts as one
 	}
 	if t.in.Kind != KindRoute || !n.leaves.Covers(t.in.Msg.Key) {
 		return
@@ -425,6 +439,22 @@ func (n *RawNode) suspect(t *transit) {
 	for _, c := range near[:min(suspects, len(near))] {
 		if ps := n.peer(c); n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
 			n.hurry(ps)
+		}
+	}
+	if first {
+		n.warnHeirs(near, t)
+	}
+}
+
+// warnHeirs tells the next two roots of a message that the root is suspected. Its
+// death must be their finding too before they deliver, and so it is found there
+// at the same time as here and not after it.
+func (n *RawNode) warnHeirs(near []*Contact, t *transit) {
+	heirs := 2
+	for _, c := range near {
+		if heirs > 0 && c.ID != t.to.c.ID && !slices.Contains(t.tried, c.ID) {
+			heirs--
+			n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{t.to.c.ID}})
 		}
 	}
 }
@@ -468,9 +498,21 @@ func (n *RawNode) again(t *transit) {
 	}
 }
 
+// giveUp ends this node's responsibility for a packet that was sent.
 func (n *RawNode) giveUp(t *transit) {
 	delete(n.pending, t.pkt.Seq)
+	n.finish(t)
+}
+
+// finish ends a transit. The way back outlives it and must not keep its payload.
+func (n *RawNode) finish(t *transit) {
 	t.done = true
+	if t.in.Kind != KindRoute {
+		return
+	}
+	if r := n.relays.get(t.in.Msg.ID); r != nil && r.transit == t {
+		r.transit = nil
+	}
 }
 
 // sendFailed treats a packet that could not be sent like one whose time is up.
@@ -544,6 +586,13 @@ func (n *RawNode) forwarded(id MessageID, m *Routed) {
 func (n *RawNode) expire() {
 	n.relays.expire(n.now)
 	n.deliveries.expire(n.now)
+	n.answers.expire(n.now)
+	for id, t := range n.forwarding { // order does not matter: each is judged alone
+		if n.now >= t.expires { // the application said nothing
+			delete(n.forwarding, id)
+			n.stats.Drops[DropExpired]++
+		}
+	}
 	for id, g := range n.dead { // order does not matter: each is judged alone
 		if n.now-g.at > Time(quarantine) {
 			delete(n.dead, id)

@@ -114,4 +114,5 @@ func (n *RawNode) releaseGrant(id ring.ID) {
 			n.grants[i] = grant{}
 		}
 	}
+	n.handOn()
 }

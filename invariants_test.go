@@ -124,10 +124,8 @@ func checkWaits(n *RawNode) error {
 			return fmt.Errorf("no timer for call %x", id)
 		}
 	}
-	for id := range n.forwarding {
-		if !has(timerCall, ever, func(t timer) bool { return t.msg == id }) {
-			return fmt.Errorf("no timer for the question about %x", id)
-		}
+	if len(n.forwarding) > 0 && !has(timerExpire, ever, func(t timer) bool { return t.at == n.due[timerExpire] }) {
+		return errors.New("no timer for the questions to applications")
 	}
 	for _, g := range n.grants {
 		p := n.peers[g.to]

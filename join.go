@@ -43,10 +43,11 @@ type joining struct {
 	pool     []*Contact // whom the joiner heard of
 	asked    []ring.ID  // whom it probed to find a near one
 
-	prospect *LeafSet // what the leaf set will be if everybody named is alive
-	leases   [2]lease // of the place beside the left, beside the right neighbour
-	asking   int      // side whose grant is asked for
-	seq      uint64   // of that question
+	prospect *LeafSet   // what the leaf set will be if everybody named is alive
+	leases   [2]lease   // of the place beside the left, beside the right neighbour
+	asking   int        // side whose grant is asked for
+	giver    *peerState // who is asked for it
+	seq      uint64     // of that question
 	sentAt   Time
 	tries    int
 }
@@ -371,7 +372,7 @@ func (n *RawNode) askGrant(side int, p *peerState) {
 		j.tries = 0
 	}
 	j.tries++
-	j.asking, j.seq, j.sentAt = side, n.nextSeq(), n.now
+	j.asking, j.giver, j.seq, j.sentAt = side, p, n.nextSeq(), n.now
 	n.step(time.Duration(p.rtt.timeout(Time(n.cfg.MinProbeTimeout), Time(n.cfg.ProbeTimeout))))
 	// The left neighbour has the joiner on its larger side.
 	n.send(p, &Packet{Kind: KindGrant, Seq: j.seq, Larger: side == 0})
@@ -380,7 +381,7 @@ func (n *RawNode) askGrant(side int, p *peerState) {
 // onGrantReply takes in a neighbour's answer.
 func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
 	j := &n.join
-	if n.state != StateJoining || j.phase != joinGrant || p.Seq != j.seq {
+	if n.state != StateJoining || j.phase != joinGrant || p.Seq != j.seq || from != j.giver {
 		return
 	}
 	j.seq, j.tries = 0, 0

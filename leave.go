@@ -14,35 +14,48 @@ const (
 // a root that does not know what this one delivered. First it tells its two
 // immediate neighbours, which become root of its keys, and hands them the memory
 // of what it delivered; meanwhile it forwards as before but takes over no new
-// message for its own keys. Then it tells everybody else that it is leaving.
+// message for its own keys. It names them to each other, and each says yes only
+// when it has met the other. Then it tells everybody else that it is leaving.
+// Before all that it waits for joiners to which it granted a place.
 
-// startLeave takes the first step.
+// startLeave takes the first step. Told again, the node leaves without waiting
+// any longer.
 func (n *RawNode) startLeave() {
-	if n.closing {
-		return
-	}
-	if n.state != StateActive {
+	if n.closing || n.state != StateActive {
 		n.left()
 		return
 	}
 	n.closing = true
 	n.arm(timerLeave, handTimeout)
+	n.handOn()
+}
+
+// handOn tells the immediate neighbours, once no joiner holds a place any more.
+func (n *RawNode) handOn() {
+	if !n.closing || n.handing || n.grants != [2]grant{} {
+		return
+	}
+	n.handing = true
+	n.arm(timerLeave, handTimeout)
+	var heirs []*Contact
 	for _, c := range []*Contact{n.leaves.Left(), n.leaves.Right()} {
 		if c != nil {
-			n.sayGoodbye(c, n.handover(c.ID))
+			heirs = append(heirs, c)
 		}
+	}
+	for _, c := range heirs {
+		n.sayGoodbye(c, &Packet{Kind: KindLeave, Delivered: n.handover(c.ID), Contacts: heirs})
 	}
 	n.leaveAcked()
 }
 
 // sayGoodbye tells a neighbour once that the node leaves.
-func (n *RawNode) sayGoodbye(c *Contact, ds []Delivery) {
+func (n *RawNode) sayGoodbye(c *Contact, p *Packet) {
 	ps := n.peers[c.ID]
 	if ps == nil || ps.state == StateLeaving || n.farewell[c.ID] {
 		return
 	}
 	n.farewell[c.ID] = true
-	p := &Packet{Kind: KindLeave, Delivered: ds}
 	n.transmit(&transit{in: p, fixed: true, expires: n.now + Time(leaveTimeout)}, ps)
 }
 
@@ -52,7 +65,7 @@ func (n *RawNode) tellAll() {
 	n.setState(StateLeaving)
 	n.arm(timerLeave, leaveTimeout)
 	for _, c := range append(n.leaves.AppendMembers(nil), n.table.AppendAll(nil)...) {
-		n.sayGoodbye(c, nil)
+		n.sayGoodbye(c, &Packet{Kind: KindLeave})
 	}
 	kept := n.kept
 	n.kept = nil
@@ -71,7 +84,7 @@ func (n *RawNode) leaveAcked() {
 		fresh = fresh || t.tries == 1 && t.in.Kind == KindRoute
 	}
 	switch {
-	case !n.closing || !told:
+	case !n.handing || !told:
 	case n.state == StateActive:
 		n.tellAll()
 	case !fresh:
@@ -81,10 +94,14 @@ func (n *RawNode) leaveAcked() {
 
 // leaveDue ends the present step of leaving.
 func (n *RawNode) leaveDue() {
-	if n.state == StateActive {
-		n.tellAll()
-	} else {
+	switch {
+	case n.state != StateActive:
 		n.left()
+	case n.handing:
+		n.tellAll()
+	default: // what was granted is too old to become active by
+		n.grants = [2]grant{}
+		n.handOn()
 	}
 }
 
@@ -101,7 +118,7 @@ func (n *RawNode) left() {
 	for _, p := range n.known {
 		n.ackDue(p.c.ID)
 	}
-	n.over = n.over || n.state == StateLeaving
+	n.over = n.over || n.closing
 	n.setState(StateIdle)
 	n.stopWaiting()
 }
@@ -120,10 +137,45 @@ func (n *RawNode) stopWaiting() {
 	clear(n.signing)
 }
 
-// onLeave takes leave of a neighbour.
+// heir reports whether the node takes over from a peer that leaves, once in the
+// peer's life: it belongs, or has just belonged, to the leaf set.
+func (n *RawNode) heir(from *peerState) bool {
+	if from.handed || n.leaves.Get(from.c.ID) == nil && !n.leaves.Wants(from.c.ID) {
+		return false
+	}
+	from.handed = true
+	return true
+}
+
+// meet makes sure of a node that a leaving neighbour names, and that may be root
+// of some of its keys. It reports false until that one has answered, or is known
+// to be dead or leaving too.
+func (n *RawNode) meet(c *Contact) bool {
+	if c.ID == n.self.ID || c.Client || n.state != StateActive || n.quarantined(c) {
+		return true
+	}
+	ps := n.peer(c)
+	if ps.live || ps.heard != 0 && ps.state != StateActive {
+		return true
+	}
+	n.ask(ps, whyLeaf, WantLeaves, 0)
+	return false
+}
+
+// onLeave takes leave of a neighbour. As long as it has not met those it is to
+// share the neighbour's keys with, it says nothing, and is asked again.
 func (n *RawNode) onLeave(from *peerState, p *Packet) {
+	met := true
+	for _, c := range p.Contacts[:min(len(p.Contacts), 2)] {
+		met = n.meet(c) && met
+	}
+	if !met {
+		return
+	}
 	n.ack(from, p, CodeOK)
-	n.takeOver(p.Delivered)
+	if n.heir(from) {
+		n.takeOver(p.Delivered)
+	}
 	from.state = max(from.state, StateLeaving)
 	n.gone(from)
 }

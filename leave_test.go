@@ -129,3 +129,20 @@ func TestNeighborLeaves(t *testing.T) {
 	s.replies(contactAt(point(800)), s.one(800, KindProbe))
 	wantPoints(t, "the larger side", s.n.leaves.Larger(), 700, 800)
 }
+
+// TestLeaveAtOnce has a node told to leave again while it waits for the others.
+func TestLeaveAtOnce(t *testing.T) {
+	s := forwarder(t)
+	s.step(Input{Kind: InRoute, Msg: messageFrom(500, point(700), 1), TTL: time.Minute})
+	s.step(Input{Kind: InLeave})
+	s.step(Input{Kind: InLeave})
+	if got := s.only(ActReceipt).Answer.Code; got != CodeNotActive {
+		t.Errorf("a call under way ends with %v, want %v", got, CodeNotActive)
+	}
+	if got := s.n.State(); got != StateIdle {
+		t.Errorf("state is %v, want idle", got)
+	}
+	if s.step(Input{Kind: InJoin}); s.n.State() != StateIdle {
+		t.Error("a node that has left joined again in the same incarnation")
+	}
+}

@@ -239,7 +239,7 @@ func (l *link) writeLoop() {
 			return
 		}
 		guard.Reset(writeTimeout)
-		if err := l.writeBatch(o); err != nil {
+		if err := l.writeBatch(o, guard); err != nil {
 			l.close(err)
 			return
 		}
@@ -248,8 +248,9 @@ func (l *link) writeLoop() {
 
 var errSlow = errors.New("pastry: the neighbour does not read")
 
-// writeBatch writes o and whatever else waits, and flushes once.
-func (l *link) writeBatch(o outgoing) error {
+// writeBatch writes o and whatever else waits, and flushes once. Each packet has
+// its own time to be written.
+func (l *link) writeBatch(o outgoing, guard *time.Timer) error {
 	yielded := false
 	for {
 		if err := l.writeOne(o); err != nil {
@@ -261,6 +262,7 @@ func (l *link) writeBatch(o outgoing) error {
 		}
 		select {
 		case o = <-l.out:
+			guard.Reset(writeTimeout)
 		default:
 			l.touch()
 			return l.writer.flush()

@@ -329,3 +329,23 @@ func templates(t *testing.T, h host.Host, c *testutil.Cluster) []*pb.Frame {
 	}
 	return fs
 }
+
+// A neighbour that opens stream after stream keeps only the latest few.
+func TestManyStreams(t *testing.T) {
+	withRing(t, seeded(53, 3), func(t *testing.T, c *testutil.Cluster) {
+		stranger, err := c.Network().NewHost()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			w := dialWire(t, stranger, c.Node(0))
+			w.greet()
+			go func() { _, _ = io.Copy(io.Discard, w.s) }()
+			time.Sleep(time.Second)
+		}
+		if got := streams(c.Node(0).Host(), stranger); got > 4 {
+			t.Errorf("%d streams of one neighbour are open, want at most 4", got)
+		}
+		checkRoots(t, c, 10)
+	})
+}

@@ -24,6 +24,9 @@ func (n *Node) run() {
 	for {
 		select {
 		case in := <-n.inputs:
+			if in.Kind == InDisconnected && n.links.linked(in.From.Peer) {
+				continue // a new link came first
+			}
 			out = n.raw.Step(n.now(), in, out[:0])
 		case f := <-n.asks:
 			f(n.raw)
@@ -170,6 +173,7 @@ func (n *Node) tidy() {
 		}
 	}
 	n.tagged = now
+	n.links.forget(n.now())
 	n.links.closeIdle(n.now(), func(p peer.ID) bool {
 		_, leaf := n.leaves[p]
 		_, entry := n.tagged[p]
@@ -199,19 +203,20 @@ func peersOf(cs []*Contact) []peer.ID {
 // setReachability makes a node in ModeAuto a member or a client, as the host
 // can or cannot be reached. It runs in the core's goroutine: the present
 // incarnation ends and another one joins through those it knew.
-func (n *Node) setReachability(r network.Reachability) {
+// It reports whether the mode changed.
+func (n *Node) setReachability(r network.Reachability) bool {
 	client := r == network.ReachabilityPrivate
-	if n.opts.mode != ModeAuto || r == network.ReachabilityUnknown || client == n.self.Load().Client {
-		return
+	if n.isClosed() || n.opts.mode != ModeAuto || r == network.ReachabilityUnknown || client == n.self.Load().Client {
+		return false
 	}
 	was := n.raw.State()
 	known := n.raw.Neighborhood().AppendMembers(n.raw.Leaves().AppendMembers(nil))
-	n.serve(!client)
-	n.local = append(n.local, Input{Kind: InLeave})
+	leave := Input{Kind: InLeave}
+	n.local = append(n.local, leave, leave) // without waiting for those it tells
 	n.carryOut(nil)
 	if err := n.newCore(client, n.self.Load().Epoch+1); err != nil {
 		n.events.post(EvtError{Err: err})
-		return
+		return false
 	}
 	n.spawn(n.links.announce)
 	n.restoreApps()
@@ -219,4 +224,5 @@ func (n *Node) setReachability(r network.Reachability) {
 		n.local = append(n.local, Input{Kind: InJoin, Contacts: known})
 	}
 	n.carryOut(nil)
+	return true
 }

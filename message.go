@@ -152,10 +152,17 @@ type Packet struct {
 	Version   uint64        // Probe: of the leaf set the prober has; ProbeReply: of the sender's
 	Period    time.Duration // ProbeReply: the sender's own table probing period
 	Larger    bool          // Grant, GrantReply: the joiner is on the asked node's larger side
-	Contacts  []*Contact    // Route of a join, ProbeReply, GrantReply
+	Contacts  []*Contact    // Route of a join, ProbeReply, GrantReply; Leave: the immediate neighbours
 	Suspects  []ring.ID     // Suspect
 	Delivered []Delivery    // GrantReply, Leave: messages delivered of late in the range handed over
 	Acks      []uint64      // any kind: sequence numbers of packets the sender has taken over as well
+}
+
+// sane reports whether a node that keeps the rules can have sent the packet. A
+// path names each hop but the origin, so it is shorter than the way; a longer one
+// would grow beyond what the next hop accepts.
+func (p *Packet) sane() bool {
+	return p.Kind > 0 && p.Kind < numKinds && (len(p.Path) == 0 || len(p.Path) < p.Hops)
 }
 
 // Delivery tells a new root that a message for its range was delivered before.

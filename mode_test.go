@@ -198,3 +198,38 @@ func TestSendToStranger(t *testing.T) {
 		}
 	})
 }
+
+// A call under way when a member becomes a client ends, also without a deadline.
+func TestModeChangeEndsCalls(t *testing.T) {
+	withRing(t, seeded(45, 4), func(t *testing.T, c *testutil.Cluster) {
+		register(t, c, "slow", func(int) pastry.Application {
+			return program{deliver: func(ctx context.Context, _ *pastry.Message) ([]byte, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}}
+		})
+		n := c.Node(1)
+		emitter, err := n.Host().EventBus().Emitter(new(event.EvtLocalReachabilityChanged))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer emitter.Close()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := n.Route(t.Context(), "slow", c.Node(2).ID(), nil)
+			ended <- err
+		}()
+		time.Sleep(time.Second)
+		if err := emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPrivate}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-ended:
+			if !errors.Is(err, pastry.ErrNotActive) {
+				t.Errorf("got %v, want %v", err, pastry.ErrNotActive)
+			}
+		case <-time.After(5 * time.Minute):
+			t.Error("the call hangs")
+		}
+	})
+}

@@ -14,7 +14,9 @@ import (
 // Nodes join one after the other and then four at a time, each through a random
 // one that joined before; the ring is exact and every message finds its root.
 func TestNodesJoin(t *testing.T) {
-	const nodes, alone, together = 32, 16, 4
+	const together = 4
+	nodes := full(32)
+	alone := nodes / 2
 	withCluster(t, seeded(11, nodes), func(t *testing.T, c *testutil.Cluster) {
 		took := make([]time.Duration, nodes)
 		join := func(i int) {
@@ -47,7 +49,8 @@ func TestNodesJoin(t *testing.T) {
 // A quarter of the nodes dies without a goodbye. Whoever sends a message right
 // then waits, but loses none.
 func TestMessagesSurviveCrash(t *testing.T) {
-	const nodes, dead = 32, 8
+	nodes := full(32)
+	dead := nodes / 4
 	withRing(t, seeded(12, nodes), func(t *testing.T, c *testutil.Cluster) {
 		c.Crash(upTo(nodes-dead, nodes)...)
 		checkRoots(t, c, 200)
@@ -153,6 +156,14 @@ func TestCloseUnderTraffic(t *testing.T) {
 		}
 		checkRoots(t, c, 50)
 	})
+}
+
+// full returns the number of nodes of a test, half of them with -short.
+func full(nodes int) int {
+	if testing.Short() {
+		return nodes / 2
+	}
+	return nodes
 }
 
 // once is an application that counts how often each payload is delivered.

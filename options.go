@@ -110,7 +110,7 @@ func WithMode(m Mode) Option {
 }
 
 // WithProtocolPrefix puts a prefix, such as "/my-cluster", before the protocol
-// ID, which keeps rings apart.
+// ID, which keeps rings apart. It starts, and does not end, with a slash.
 func WithProtocolPrefix(prefix protocol.ID) Option {
 	return func(o *options) error {
 		if !strings.HasPrefix(string(prefix), "/") || strings.HasSuffix(string(prefix), "/") {
@@ -190,7 +190,7 @@ func WithDigitBits(b int) Option {
 }
 
 // WithReplication sets r, the number of nodes that hold a record, 1 to 64.
-// Default 8. At most the leaf set's size plus one of them are used.
+// Default 8. No more than the leaf set's size plus one are used.
 func WithReplication(r int) Option {
 	return func(o *options) error {
 		if r < 1 || r > 64 {
@@ -228,7 +228,8 @@ func WithProbeTimeout(d time.Duration) Option {
 }
 
 // WithMetrics registers the node's metrics, libp2p_pastry_…, with r. Close
-// unregisters them.
+// unregisters them. Nodes that share a registerer each need labels of their own,
+// see prometheus.WrapRegistererWith; New fails otherwise.
 func WithMetrics(r prometheus.Registerer) Option {
 	return func(o *options) error {
 		if r == nil {

@@ -15,6 +15,7 @@ type peerState struct {
 	state     State // as it last said, within c.Epoch
 	live      bool  // it has answered, and nothing has put that in doubt for good
 	connected bool  // the driver has an open connection to it
+	handed    bool  // it has left and handed over what it delivered
 	cutOff    bool  // the connection was lost: reaching it takes a dial
 	heard     Time  // when it last said anything
 	sent      Time  // when it was last sent anything

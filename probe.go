@@ -37,6 +37,8 @@ type probe struct {
 	tries int
 	limit int  // tries after which the node counts as dead
 	hurry bool // a message waits for the outcome
+
+	excused int // how often the last try's time was prolonged because of a stall
 }
 
 type sending struct {
@@ -70,7 +72,7 @@ func (n *RawNode) ask(p *peerState, why purpose, want Want, row int) {
 	pr.why |= why
 	if more := want &^ pr.want; more != 0 {
 		pr.want, pr.row = pr.want|want, row
-		pr.tries, pr.sent = 0, nil
+		pr.tries, pr.sent = min(pr.tries, pr.limit-1), nil
 		n.sendProbe(p)
 	}
 }
@@ -91,7 +93,7 @@ func (n *RawNode) count(p *peerState, why purpose, by int) {
 
 func (n *RawNode) sendProbe(p *peerState) {
 	pr := p.probe
-	pr.tries++
+	pr.tries, pr.excused = pr.tries+1, 0
 	pr.seq = n.nextSeq()
 	pr.sent = append(pr.sent, sending{pr.seq, n.now})
 	pr.due = n.now + n.probeWait(p)
@@ -135,6 +137,7 @@ const (
 	maxStrain  = 3                     // doublings of patience
 	strainTime = 20 * time.Second      // after which one doubling is taken back
 	stallTime  = 25 * time.Millisecond // lateness of a timer that tells of a stall
+	maxExcuses = 4                     // waits prolonged in a row because of stalls
 )
 
 // strain returns by how many doublings the node is more patient than it would
@@ -150,8 +153,15 @@ func (n *RawNode) hasty() {
 }
 
 // stalled reports whether the node itself comes late to what was due, as after
-// its process or its clock stood still: then nobody else is to blame yet.
-func (n *RawNode) stalled(due Time) bool { return n.now-due > Time(stallTime) }
+// its process or its clock stood still: then nobody else is to blame yet. A node
+// that is always late cannot excuse others for ever.
+func (n *RawNode) stalled(due Time, excused *int) bool {
+	if n.now-due <= Time(stallTime) || *excused == maxExcuses {
+		return false
+	}
+	*excused++
+	return true
+}
 
 // probeDue is called when a probe's time may be over.
 func (n *RawNode) probeDue(id ring.ID, seq uint64) {
@@ -159,7 +169,7 @@ func (n *RawNode) probeDue(id ring.ID, seq uint64) {
 	if p == nil || p.probe == nil || p.probe.seq != seq || p.probe.due > n.now {
 		return
 	}
-	if n.stalled(p.probe.due) {
+	if n.stalled(p.probe.due, &p.probe.excused) {
 		p.probe.due = n.now + n.answerTime(p)
 		n.timers.push(timer{at: p.probe.due, kind: timerProbe, id: id, ref: seq})
 		return
@@ -210,6 +220,9 @@ func (n *RawNode) endProbe(p *peerState, alive bool) {
 func (n *RawNode) probed(p *peerState, why purpose, alive bool) {
 	if why&whyTable != 0 {
 		n.pumpCandidates()
+	}
+	if why&whyLeaf != 0 && !alive {
+		n.leafRefused()
 	}
 	if why&whyLost != 0 && alive {
 		n.found(p)
@@ -482,7 +495,8 @@ func (n *RawNode) tellSuspect(id ring.ID) {
 }
 
 // onSuspect confirms what a neighbour believes to be dead. Since somebody has
-// found it silent before, one try less is enough.
+// found it silent before, one try less is enough; as that took a while, one heard
+// a moment ago cannot be meant.
 func (n *RawNode) onSuspect(from *peerState, p *Packet) {
 	for _, id := range p.Suspects {
 		if id == n.self.ID { // show that it is wrong
@@ -490,10 +504,10 @@ func (n *RawNode) onSuspect(from *peerState, p *Packet) {
 			continue
 		}
 		ps := n.peers[id]
-		if ps == nil || id == from.c.ID || !n.holds(id) || ps.probe != nil {
+		if ps == nil || id == from.c.ID || !n.holds(id) || ps.probe != nil || n.now-ps.heard < Time(n.cfg.MinProbeTimeout)/2 {
 			continue
 		}
-		n.ask(ps, whyAlive, 0, 0)
+		n.hurry(ps)
 		ps.probe.limit = max(1, n.cfg.ProbeTries-1)
 	}
 }

@@ -114,6 +114,7 @@ func TestDeadLeafAbsentFromTheTable(t *testing.T) {
 func TestSuspicionIsConfirmed(t *testing.T) {
 	s := forwarder(t)
 	suspect := &Packet{Kind: KindSuspect, Suspects: []ring.ID{point(600), point(123)}}
+	s.now += Time(s.n.cfg.MinProbeTimeout)
 	s.hear(contactAt(point(400)), suspect)
 	probe := s.one(600, KindProbe)
 	if to, _ := s.sent(KindProbe); len(to) != 1 || len(s.did(ActGone)) > 0 {
@@ -123,6 +124,7 @@ func TestSuspicionIsConfirmed(t *testing.T) {
 	if s.n.leaves.Get(point(600)) == nil {
 		t.Error("a suspicion removed a node that answers")
 	}
+	s.now += Time(s.n.cfg.MinProbeTimeout)
 	s.hear(contactAt(point(400)), suspect)
 	if probes, gone := s.goneAfter(600, 10*time.Second); !gone || probes < 2 {
 		t.Errorf("gone: %t, after %d probes; want it gone after at least two", gone, probes)

@@ -16,6 +16,7 @@ const (
 	dialTimeout = 5 * time.Second
 	idleTimeout = 5 * time.Minute // after which a link nobody needs is closed
 	serviceName = "pastry"        // with the resource manager
+	maxLinks    = 4               // to one neighbour: both may dial at once, and again before they know that a link broke
 )
 
 // links keeps the streams to neighbours: it opens one when there is something
@@ -32,10 +33,12 @@ type neighbor struct {
 	dialing bool
 	waiting []outgoing // until the dial is done
 	dialErr error      // of the last dial
+	failed  Time       // when that was
 }
 
-// add takes in a new link. It returns those to earlier incarnations of the peer,
-// to be closed: their connections may be dead and not know it yet.
+// add takes in a new link. It returns those to be closed: to earlier incarnations
+// of the peer, whose connections may be dead and not know it yet, and the oldest
+// of a peer that opens one after the other.
 func (nb *neighbor) add(l *link) (over []*link) {
 	epoch := l.contact.Load().Epoch
 	for _, o := range nb.open {
@@ -44,6 +47,10 @@ func (nb *neighbor) add(l *link) (over []*link) {
 		}
 	}
 	nb.open = slices.DeleteFunc(nb.open, func(o *link) bool { return slices.Contains(over, o) })
+	if len(nb.open) == maxLinks {
+		over = append(over, nb.open[0])
+		nb.open = slices.Delete(nb.open, 0, 1)
+	}
 	nb.open = append(nb.open, l)
 	return over
 }
@@ -93,7 +100,7 @@ func (ls *links) dial(c *Contact) {
 	ls.mu.Lock()
 	nb := ls.neighbor(c.Peer)
 	waiting := nb.waiting
-	nb.dialing, nb.waiting, nb.dialErr = false, nil, err
+	nb.dialing, nb.waiting, nb.dialErr, nb.failed = false, nil, err, ls.n.now()
 	if err != nil && len(nb.open) == 0 {
 		ls.mu.Unlock()
 		ls.n.refused(c.Peer, err)
@@ -106,13 +113,16 @@ func (ls *links) dial(c *Contact) {
 	if err == nil {
 		over = nb.add(l)
 	}
-	to := nb.open[0]
+	var left []outgoing
+	for _, o := range waiting { // before others can, and before the link can close
+		if !nb.open[0].offer(o) {
+			left = append(left, o)
+		}
+	}
 	ls.mu.Unlock()
 	closeAll(over)
-	for _, o := range waiting {
-		if !to.offer(o) {
-			ls.n.notSent(c, o.packet)
-		}
+	for _, o := range left {
+		ls.n.notSent(c, o.packet)
 	}
 	if err == nil {
 		ls.started(l)
@@ -273,6 +283,25 @@ func (ls *links) closeIdle(now Time, keep func(peer.ID) bool) {
 			ls.n.spawn(func() { l.close(nil) })
 		}
 	}
+}
+
+// forget drops what is known of neighbours without a link whose last dial failed
+// long ago.
+func (ls *links) forget(now Time) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for p, nb := range ls.m {
+		if len(nb.open) == 0 && !nb.dialing && now-nb.failed > Time(idleTimeout) {
+			delete(ls.m, p)
+		}
+	}
+}
+
+// linked reports whether there is an open link to a peer.
+func (ls *links) linked(p peer.ID) bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.m[p] != nil && len(ls.m[p].open) > 0
 }
 
 // dialError returns why the last dial of a peer failed.

@@ -18,13 +18,13 @@ import (
 // names libp2p's identity, they are complete: they use nothing declared in
 // another file of the package.
 var coreFiles = []string{
-	"config.go", "deliver.go", "forward.go", "grant.go", "join.go", "leafset.go", "leave.go", "memory.go",
+	"answers.go", "config.go", "deliver.go", "forward.go", "grant.go", "join.go", "leafset.go", "leave.go", "memory.go",
 	"merge.go", "message.go", "neighborhood.go", "nexthop.go", "peers.go", "probe.go", "rawnode.go",
 	"repair.go", "stats.go", "table.go", "timer.go", "tuning.go",
 }
 
 // coreTypes are the types whose methods may be declared in core files only.
-var coreTypes = []string{"RawNode", "LeafSet", "Table", "Neighborhood", "timerHeap", "memory", "joining", "peerState", "tuning"}
+var coreTypes = []string{"RawNode", "LeafSet", "Table", "Neighborhood", "timerHeap", "memory", "answers", "joining", "peerState", "tuning"}
 
 // coreImports maps the packages the core may import to the only file that may,
 // empty for any file.

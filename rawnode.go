@@ -46,6 +46,7 @@ type RawNode struct {
 	signing    map[MessageID]*transit // of this node's own, waiting for a signature
 	relays     memory[relay]
 	deliveries memory[delivery]
+	answers    answers
 	held       []held // routed here before the node was active
 	reqRTT     rtt    // of whole requests
 
@@ -64,7 +65,8 @@ type RawNode struct {
 	lookedUp   Time          // when a lost part of the ring was last looked up
 	strained   int           // see strain
 	strainedAt Time
-	closing    bool             // it leaves, and its immediate neighbours are being told
+	handing    bool             // its immediate neighbours are being told that it leaves
+	closing    bool             // it leaves, and takes over nothing more for its own keys
 	farewell   map[ring.ID]bool // to whom the node said that it leaves
 	kept       []*transit       // while closing, messages that a neighbour is to be root of
 }
@@ -115,7 +117,7 @@ const (
 	InConnected                     // there is an open connection to From
 	InDisconnected                  // the last connection to From is gone
 	InJoin                          // join the ring through any of Contacts; with none, start one
-	InLeave                         // tell the neighbours and stop
+	InLeave                         // tell the neighbours and stop; the second time, stop at once
 	InSelf                          // the node's own contact is now From
 	InRegister                      // messages for App may be forwarded and delivered here
 	InUnregister                    // and no longer
@@ -128,7 +130,9 @@ const (
 	InMerge                         // look for another part of the ring through Contacts
 )
 
-// Input is something that happened: a tagged struct.
+// Input is something that happened: a tagged struct in which Kind tells the
+// fields that matter. What it points to belongs to the node from then on and is
+// not to be changed.
 type Input struct {
 	Kind     InputKind
 	From     *Contact
@@ -158,11 +162,13 @@ const (
 	ActLeaves                      // the leaf set changed
 	ActJoined                      // To has entered the leaf set
 	ActGone                        // To was in a table and is dead, or has left (Code is CodeNotActive)
-	ActHeartbeat                   // To has given its heartbeat
+	ActHeartbeat                   // To, the right neighbour, has given its sign of life
 	ActForget                      // To did not answer: connections to it are of no use
 )
 
-// Action is something for the driver to do: a tagged struct.
+// Action is something for the driver to do: a tagged struct in which Kind tells
+// the fields that are set. What it points to is shared with the node and with
+// other actions, and is not to be changed.
 type Action struct {
 	Kind   ActionKind
 	To     *Contact
@@ -310,7 +316,7 @@ func (n *RawNode) fireOnly(kind timerKind) {
 
 // receive is where every packet comes in.
 func (n *RawNode) receive(from *Contact, p *Packet) {
-	if from.ID == n.self.ID || p.Kind == 0 || p.Kind >= numKinds {
+	if from.ID == n.self.ID || !p.sane() {
 		n.stats.Drops[DropMalformed]++
 		return
 	}
@@ -335,7 +341,9 @@ func (n *RawNode) receive(from *Contact, p *Packet) {
 	case KindProbeReply:
 		n.onProbeReply(ps, p)
 	case KindHeartbeat:
-		n.emit(Action{Kind: ActHeartbeat, To: ps.c})
+		if right := n.leaves.Right(); right != nil && right.ID == ps.c.ID {
+			n.emit(Action{Kind: ActHeartbeat, To: ps.c})
+		}
 		n.heardFrom(ps)
 	case KindGrant:
 		n.onGrant(ps, p)
@@ -424,7 +432,7 @@ func (n *RawNode) touch(from *Contact, p *Packet) *peerState {
 func (n *RawNode) reborn(ps *peerState, c *Contact) {
 	if ps.epoch != 0 {
 		n.evict(ps)
-		ps.live, ps.state, ps.owed = false, StateIdle, nil
+		ps.live, ps.state, ps.owed, ps.handed = false, StateIdle, nil, false
 	}
 	ps.epoch, ps.version = c.Epoch, 0
 }

@@ -327,11 +327,19 @@ func TestSenselessPackets(t *testing.T) {
 	}
 	// Answers to nothing are ignored.
 	for _, p := range []*Packet{
-		{Kind: KindAck, Seq: 99}, {Kind: KindProbeReply, Seq: 99}, {Kind: KindGrantReply, Seq: 99}, {Kind: KindHeartbeat},
+		{Kind: KindAck, Seq: 99}, {Kind: KindProbeReply, Seq: 99}, {Kind: KindGrantReply, Seq: 99},
 	} {
 		if s.hear(contactAt(point(400)), p); len(s.out) != 0 {
 			t.Errorf("a %v to nothing caused %v", p.Kind, s.out)
 		}
+	}
+	// A heartbeat counts as one from the right neighbour only.
+	heartbeat := &Packet{Kind: KindHeartbeat}
+	if s.hear(contactAt(point(400)), heartbeat); len(s.out) != 0 {
+		t.Errorf("a heartbeat from the left caused %v", s.out)
+	}
+	if s.hear(contactAt(point(600)), heartbeat); len(s.out) != 1 || s.out[0].Kind != ActHeartbeat {
+		t.Errorf("a heartbeat from the right caused %v, want only that the driver hears of it", s.out)
 	}
 	for _, in := range []Input{
 		{Kind: InForwarded, ID: messageID(9)}, {Kind: InDelivered, ID: messageID(9)}, {Kind: InCancel, ID: messageID(9)},

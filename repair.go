@@ -71,6 +71,17 @@ func (n *RawNode) askBeyond(larger bool) {
 	}
 }
 
+// leafRefused makes the neighbours name others soon, since one they named for the
+// leaf set is dead.
+func (n *RawNode) leafRefused() {
+	if n.state != StateActive {
+		return
+	}
+	n.leaves.version++ // they know no answer to compare with
+	n.leafWait = settleTime
+	n.arm(timerLeaves, n.jitter(settleTime)/2)
+}
+
 // exchangeLeaves compares leaf sets with neighbours: with both immediate ones
 // soon after a change, then with one after the other, ever more seldom.
 func (n *RawNode) exchangeLeaves() {

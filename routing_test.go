@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -388,36 +387,16 @@ func TestProvideByClient(t *testing.T) {
 func ExampleNode_Provide() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	var nodes []*pastry.Node
-	for i := range 3 {
-		h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer h.Close()
-		n, err := pastry.New(h)
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer n.Close()
-		var seeds []peer.AddrInfo
-		if i > 0 {
-			first := nodes[0].Host()
-			seeds = append(seeds, peer.AddrInfo{ID: first.ID(), Addrs: first.Addrs()})
-		}
-		if err := n.Join(ctx, seeds...); err != nil {
-			log.Fatal(err)
-		}
-		nodes = append(nodes, n)
-	}
+	nodes, closeAll := newRing(3)
+	defer closeAll()
 
 	mh, err := multihash.Sum([]byte("hello"), multihash.SHA2_256, -1)
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	c := cid.NewCidV1(cid.Raw, mh)
 	if err := nodes[1].Provide(ctx, c, true); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	for info := range nodes[2].FindProvidersAsync(ctx, c, 0) {
 		fmt.Println(c, "is provided by the second node:", info.ID == nodes[1].Host().ID())

@@ -44,7 +44,11 @@ func (w *watcher) take(ev any) {
 	case event.EvtLocalAddressesUpdated:
 		w.n.renewContact()
 	case event.EvtLocalReachabilityChanged:
-		_ = w.n.do(w.n.ctx, func(*RawNode) { w.n.setReachability(ev.Reachability) })
+		moved := false
+		_ = w.n.do(w.n.ctx, func(*RawNode) { moved = w.n.setReachability(ev.Reachability) })
+		if moved { // the host tells its subscribers, which may take a while
+			w.n.serve(!w.n.self.Load().Client && !w.n.isClosed())
+		}
 	}
 }
 

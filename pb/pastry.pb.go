@@ -64,7 +64,7 @@ const (
 	// The sender believes these nodes to be dead: suspects. The receiver must
 	// find out for itself.
 	Kind_KIND_SUSPECT Kind = 9
-	// The sender leaves the ring: seq, delivered.
+	// The sender leaves the ring: seq, contacts, delivered.
 	Kind_KIND_LEAVE Kind = 10
 )
 
@@ -783,7 +783,8 @@ type Packet struct {
 	Larger bool `protobuf:"varint,16,opt,name=larger,proto3" json:"larger,omitempty"`
 	// In a Route of a join, the rows that the hops have added; in a ProbeReply,
 	// the contents of the table asked for; in a GrantReply, the leaf set of the
-	// asked node. At most 1,024.
+	// asked node; in the Leave to an immediate neighbour, the two immediate
+	// neighbours of the sender. At most 1,024.
 	Contacts []*Contact `protobuf:"bytes,17,rep,name=contacts,proto3" json:"contacts,omitempty"`
 	// In a Suspect, the ring IDs of the nodes believed dead. At most 1,024.
 	Suspects [][]byte `protobuf:"bytes,18,rep,name=suspects,proto3" json:"suspects,omitempty"`

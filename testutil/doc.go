@@ -6,7 +6,12 @@
 // split into parts. Hosts speak QUIC as they do elsewhere; only their UDP
 // sockets are not real.
 //
-// Use it inside a testing/synctest bubble, where time is virtual: an hour of
+// A [Cluster] puts a Pastry node on each host, makes the nodes join, crashes some
+// of them, splits and heals their network, and waits until the ring has settled.
+// An [Oracle] knows what is true of the ring meanwhile: the root and the replicas
+// of a key, and what each leaf set must hold.
+//
+// Use them inside a testing/synctest bubble, where time is virtual: an hour of
 // silence costs no more than what the hosts do in it. Create and close the
 // network within the bubble:
 //

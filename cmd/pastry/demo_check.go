@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -22,20 +24,14 @@ type checked struct {
 }
 
 // deliveredCount returns how many messages were delivered as they should be.
-func (c *checked) deliveredCount() int {
-	n := 0
-	for _, ok := range c.delivered {
-		if ok {
-			n++
-		}
-	}
-	return n
-}
+func (c *checked) deliveredCount() int { return countTrue(slices.Values(c.delivered)) }
 
 // foundCount returns how many files were found as they should be.
-func (c *checked) foundCount() int {
+func (c *checked) foundCount() int { return countTrue(maps.Values(c.found)) }
+
+func countTrue(oks iter.Seq[bool]) int {
 	n := 0
-	for _, ok := range c.found {
+	for ok := range oks {
 		if ok {
 			n++
 		}
