@@ -1,7 +1,6 @@
 package pastry
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -18,23 +17,6 @@ const (
 	suspects    = 4                // leaves probed when the root of a key is silent
 	maxReplyTry = 4                // sends of a reply to one hop before another way is tried
 )
-
-// transit is a packet this node is responsible for: a Route or Reply it has to
-// hand to a next hop, or a Leave it wants acknowledged.
-type transit struct {
-	in      *Packet // as it came in, or as this node made it
-	pkt     *Packet // as it was last sent on; nil before
-	to      *peerState
-	fixed   bool      // the hop was chosen by the caller, not by nextHop
-	tried   []ring.ID // hops that did not acknowledge in time
-	tries   int       // sends to the present hop
-	firstAt Time      // when it was first sent to the present hop
-	sentAt  Time
-	due     Time // when the present hop's time is over
-	excused int  // how often it was prolonged because of a stall
-	expires Time
-	done    bool // acknowledged or given up
-}
 
 // relay is the way back of a reply, and the way on of the message.
 type relay struct {
@@ -83,27 +65,6 @@ func (n *RawNode) overloaded() bool {
 	}
 	n.stats.Drops[DropFlood]++
 	return true
-}
-
-// ackDelay is how long an acknowledgement may wait for a packet to travel with.
-const ackDelay = 2 * time.Millisecond
-
-// ackLater acknowledges a packet with the next one to its sender, soon.
-func (n *RawNode) ackLater(to *peerState, seq uint64) {
-	if len(to.owed) == 0 {
-		n.after(Time(ackDelay), timer{kind: timerAck, id: to.c.ID})
-	}
-	to.owed = append(to.owed, seq)
-	if len(to.owed) >= maxAcks {
-		n.send(to, &Packet{Kind: KindAck})
-	}
-}
-
-// ackDue acknowledges what found no packet to travel with.
-func (n *RawNode) ackDue(id ring.ID) {
-	if p := n.peers[id]; p != nil && len(p.owed) > 0 {
-		n.send(p, &Packet{Kind: KindAck})
-	}
 }
 
 // accept goes on with a message that was acknowledged.
@@ -176,10 +137,6 @@ func (n *RawNode) remember(from *Contact, p *Packet) *relay {
 		r.prev, r.attempt = from, p.Attempt
 	}
 	return r
-}
-
-func (n *RawNode) ack(to *peerState, p *Packet, code Code) {
-	n.send(to, &Packet{Kind: KindAck, Seq: p.Seq, Code: code})
 }
 
 // nextHopFor decides the next hop of a message. A joiner's own message never
@@ -297,272 +254,6 @@ func (n *RawNode) passOn(t *transit) {
 	}
 }
 
-// transmit hands the packet to a hop and waits for its acknowledgement.
-func (n *RawNode) transmit(t *transit, hop *peerState) {
-	if t.to == hop {
-		n.stats.Resends++
-		p := *t.pkt
-		p.Acks = nil
-		t.pkt = &p
-	} else {
-		t.to, t.tries, t.firstAt = hop, 0, n.now
-		n.prepare(t)
-	}
-	if t.pkt.Kind == KindRoute {
-		t.pkt.TTL = time.Duration(t.expires - n.now)
-	}
-	t.tries, t.excused = t.tries+1, 0
-	t.sentAt = n.now
-	wait := hop.rtt.timeout(Time(n.cfg.MinHopTimeout), Time(n.cfg.ProbeTimeout))
-	t.due = n.now + wait<<min(t.tries-1, maxBackoff)
-	n.pending[t.pkt.Seq] = t
-	n.timers.push(timer{at: t.due, kind: timerPending, ref: t.pkt.Seq})
-	n.send(hop, t.pkt)
-}
-
-// prepare makes the packet for a link from the one that came in, or from the
-// one that was sent to another hop before.
-func (n *RawNode) prepare(t *transit) {
-	var p Packet
-	if t.pkt != nil {
-		delete(n.pending, t.pkt.Seq)
-		p = *t.pkt
-	} else {
-		p = *t.in
-		n.addHop(&p)
-	}
-	p.Seq, p.Acks = n.nextSeq(), nil
-	t.pkt = &p
-}
-
-// addHop notes on a packet that it crosses one more link, from this node.
-func (n *RawNode) addHop(p *Packet) {
-	p.Hops++
-	if p.Kind != KindRoute {
-		return
-	}
-	if p.Msg.OriginID == n.self.ID {
-		return
-	}
-	p.Path = append(slices.Clip(p.Path), n.self.Peer)
-	if p.Msg.Join {
-		n.addRows(p)
-	}
-}
-
-// onAck ends this node's responsibility for a packet, or makes it find another
-// way when the hop refused.
-func (n *RawNode) onAck(from *peerState, p *Packet) {
-	if p.Code == CodeOK {
-		n.acknowledged(from, p.Seq, true)
-		return
-	}
-	t := n.pending[p.Seq]
-	if t == nil || t.to != from {
-		return
-	}
-	switch {
-	case t.in.Kind == KindLeave:
-		delete(n.pending, p.Seq)
-		return
-	case p.Code == CodeUnsigned && t.in.Kind == KindRoute && t.in.Msg.OriginID == n.self.ID && t.in.Msg.unsigned():
-		delete(n.pending, p.Seq)
-		n.sign(t)
-		return
-	}
-	// The hop is alive and not active. touch has taken it out of the tables,
-	// unless it is a joiner to be waited for.
-	if !t.fixed && n.leaves.Get(from.c.ID) == nil {
-		n.again(t)
-	}
-}
-
-// acknowledged ends this node's responsibility for a packet. An acknowledgement
-// that waited for company, or may be of any of several sends, tells how long to
-// wait for the next, but not how far the peer is.
-func (n *RawNode) acknowledged(from *peerState, seq uint64, prompt bool) {
-	t := n.pending[seq]
-	if t == nil || t.to != from {
-		return
-	}
-	n.giveUp(t)
-	switch sample := n.now - t.firstAt; {
-	case prompt && t.tries == 1:
-		n.measured(from, sample)
-	case sample < Time(saneRTT):
-		from.rtt.observeLate(sample)
-	}
-	if t.in.Kind == KindLeave {
-		n.leaveAcked()
-	}
-}
-
-// measured takes in a round trip to a peer. One beyond all reason is the clock's
-// and not the network's.
-func (n *RawNode) measured(p *peerState, sample Time) {
-	if sample > Time(saneRTT) {
-		return
-	}
-	p.rtt.observe(sample)
-	n.cfg.Proximity.Observe(p.c, time.Duration(max(sample, 1)))
-}
-
-// pendingDue is called when a hop may have been silent for too long.
-func (n *RawNode) pendingDue(seq uint64) {
-	t := n.pending[seq]
-	if t == nil || t.due > n.now {
-		return
-	}
-	if n.stalled(t.due, &t.excused) {
-		t.due = n.now + t.to.rtt.timeout(Time(n.cfg.MinHopTimeout), Time(n.cfg.ProbeTimeout))
-		n.timers.push(timer{at: t.due, kind: timerPending, ref: seq})
-		return
-	}
-	n.suspect(t)
-	n.again(t)
-}
-
-// suspect probes a hop that was silent. When it is the root of a key, the leaves
-// next to the key that were not heard of late are probed as well: nodes that
-// died together are found in the time of one.
-func (n *RawNode) suspect(t *transit) {
-	n.hurry(t.to)
-	first := t.to.probe.tries == 1
-	if first {
-		t.to.probe.limit = max(1, n.cfg.ProbeTries-1) // what was not acknowledged counts as one
-	}
-	if t.in.Kind != KindRoute || !n.leaves.Covers(t.in.Msg.Key) {
-		return
-	}
-	near := n.leaves.AppendMembers(nil)
-	sortByDistance(near, t.in.Msg.Key)
-	for _, c := range near[:min(suspects, len(near))] {
-		if ps := n.peer(c); n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
-			n.hurry(ps)
-		}
-	}
-	if first {
-		n.warnHeirs(near, t)
-	}
-}
-
-// warnHeirs tells the next two roots of a message that the root is suspected. Its
-// death must be their finding too before they deliver, and so it is found there
-// at the same time as here and not after it.
-func (n *RawNode) warnHeirs(near []*Contact, t *transit) {
-	heirs := 2
-	for _, c := range near {
-		if heirs > 0 && c.ID != t.to.c.ID && !slices.Contains(t.tried, c.ID) {
-			heirs--
-			n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{t.to.c.ID}})
-		}
-	}
-}
-
-// hurry probes a peer for whose life a message waits.
-func (n *RawNode) hurry(p *peerState) {
-	if p.probe != nil {
-		n.ask(p, whyAlive, 0, 0)
-		if !p.probe.hurry {
-			p.probe.hurry = true
-			n.sendProbe(p)
-		}
-		return
-	}
-	p.probe = &probe{why: whyAlive, begun: n.now, limit: n.cfg.ProbeTries, hurry: true}
-	n.sendProbe(p)
-}
-
-// again tries another way for a packet whose hop was silent.
-func (n *RawNode) again(t *transit) {
-	if n.now >= t.expires {
-		n.giveUp(t)
-		n.stats.Drops[DropExpired]++
-		return
-	}
-	if !slices.Contains(t.tried, t.to.c.ID) {
-		t.tried = append(t.tried, t.to.c.ID)
-	}
-	switch {
-	case t.in.Kind == KindReply:
-		n.redirectReply(t)
-	case t.fixed && t.tries > 3:
-		n.giveUp(t)
-	case t.fixed || t.in.Kind == KindLeave:
-		n.transmit(t, t.to)
-	default:
-		n.dispatch(t)
-		if t.done {
-			delete(n.pending, t.pkt.Seq)
-		}
-	}
-}
-
-// giveUp ends this node's responsibility for a packet that was sent.
-func (n *RawNode) giveUp(t *transit) {
-	delete(n.pending, t.pkt.Seq)
-	n.finish(t)
-}
-
-// finish ends a transit. The way back outlives it and must not keep its payload.
-func (n *RawNode) finish(t *transit) {
-	t.done = true
-	if t.in.Kind != KindRoute {
-		return
-	}
-	if r := n.relays.get(t.in.Msg.ID); r != nil && r.transit == t {
-		r.transit = nil
-	}
-}
-
-// sendFailed treats a packet that could not be sent like one whose time is up.
-func (n *RawNode) sendFailed(to *Contact, p *Packet) {
-	ps := n.peers[to.ID]
-	if ps == nil {
-		return
-	}
-	switch p.Kind {
-	case KindProbe:
-		n.probeFailed(ps, p.Seq)
-	case KindRoute, KindReply, KindLeave:
-		t := n.pending[p.Seq]
-		if t == nil || t.to != ps {
-			return
-		}
-		n.ask(ps, whyAlive, 0, 0)
-		// Once more after a while rather than at once: with no other way, the
-		// same hop would fail again without end.
-		t.due = min(t.due, n.now+Time(n.cfg.MinHopTimeout)<<min(t.tries-1, maxBackoff))
-		n.timers.push(timer{at: t.due, kind: timerPending, ref: p.Seq})
-	}
-}
-
-// reroute finds another way for everything that waits for a node that is gone.
-func (n *RawNode) reroute(gone *peerState) {
-	for _, t := range n.waitingFor(gone) {
-		switch {
-		case t.done || t.to != gone || t.in.Kind == KindLeave:
-		case t.fixed:
-			n.giveUp(t)
-		default:
-			n.again(t)
-		}
-	}
-}
-
-// waitingFor returns what was handed to a peer and not acknowledged, in the
-// order of sequence numbers.
-func (n *RawNode) waitingFor(p *peerState) []*transit {
-	var ts []*transit
-	for _, t := range n.pending { // order does not matter: sorted below
-		if t.to == p {
-			ts = append(ts, t)
-		}
-	}
-	slices.SortFunc(ts, func(a, b *transit) int { return cmp.Compare(a.pkt.Seq, b.pkt.Seq) })
-	return ts
-}
-
 // forwarded goes on with a message after its application was asked.
 func (n *RawNode) forwarded(id MessageID, m *Routed) {
 	t := n.forwarding[id]
@@ -580,43 +271,4 @@ func (n *RawNode) forwarded(id MessageID, m *Routed) {
 		t.in = &p
 	}
 	n.dispatch(t)
-}
-
-// expire forgets what is over, and asks to be called again.
-func (n *RawNode) expire() {
-	n.relays.expire(n.now)
-	n.deliveries.expire(n.now)
-	n.answers.expire(n.now)
-	for id, t := range n.forwarding { // order does not matter: each is judged alone
-		if n.now >= t.expires { // the application said nothing
-			delete(n.forwarding, id)
-			n.stats.Drops[DropExpired]++
-		}
-	}
-	for id, g := range n.dead { // order does not matter: each is judged alone
-		if n.now-g.at > Time(quarantine) {
-			delete(n.dead, id)
-		}
-	}
-	n.sweep()
-	n.due[timerExpire] = 0
-	n.armExpire()
-}
-
-// armExpire makes expire be called in time, once there is something to expire.
-func (n *RawNode) armExpire() {
-	if n.due[timerExpire] == 0 && len(n.relays.m)+len(n.deliveries.m)+len(n.dead)+len(n.peers) > 0 {
-		n.arm(timerExpire, memoryTime/4)
-	}
-}
-
-// sweep forgets peers that no table, connection or question needs.
-func (n *RawNode) sweep() {
-	for id, p := range n.peers { // order does not matter: each is judged alone
-		if p.connected || p.probe != nil || n.holds(id) || n.now-p.heard < Time(memoryTime) || n.granted(id) {
-			continue
-		}
-		delete(n.peers, id)
-		n.known.remove(id)
-	}
 }

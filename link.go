@@ -24,6 +24,9 @@ const (
 	floodPause       = 10 * time.Millisecond // without reading, for a neighbour that sent too much
 	outboxSize       = 512                   // packets waiting for one neighbour
 	inboxSize        = 64                    // packets of one neighbour waiting for the core
+	outboxBytes      = 8 << 20               // bytes waiting for one neighbour, beside one packet
+	inboxLarge       = 4                     // packets over largePacket waiting for the core
+	largePacket      = 32 << 10              // bytes that make a packet large
 	linkMemory       = 128 << 10             // bytes reserved with the resource manager a stream
 )
 
@@ -47,7 +50,9 @@ type link struct {
 	said    *Contact // the node's own contact before the hello
 	out     chan outgoing
 	in      chan Input
-	waiting atomic.Bool // in the core's list of links with packets
+	queued  atomic.Int64  // bytes in out
+	large   chan struct{} // a token for each large packet in in
+	waiting atomic.Bool   // in the core's list of links with packets
 	used    atomic.Int64
 	closed  chan struct{}
 	once    sync.Once
@@ -59,7 +64,7 @@ type link struct {
 func newLink(n *Node, s network.Stream) *link {
 	l := &link{
 		n: n, stream: s, peer: s.Conn().RemotePeer(),
-		out: make(chan outgoing, outboxSize), in: make(chan Input, inboxSize), closed: make(chan struct{}),
+		out: make(chan outgoing, outboxSize), in: make(chan Input, inboxSize), large: make(chan struct{}, inboxLarge), closed: make(chan struct{}),
 		reader: newFrameReader(s, frameLimit), writer: newFrameWriter(s, frameLimit),
 		bucket: bucket{rate: n.opts.perLink},
 	}
@@ -207,6 +212,13 @@ func (l *link) readLoop() error {
 		if err != nil {
 			return err
 		}
+		if p.weight() > largePacket {
+			select {
+			case l.large <- struct{}{}:
+			case <-l.closed:
+				return nil
+			}
+		}
 		select {
 		case l.in <- Input{Kind: InPacket, From: l.contact.Load(), Packet: p}:
 			l.n.schedule(l)
@@ -256,6 +268,7 @@ func (l *link) writeBatch(o outgoing, guard *time.Timer) error {
 		if err := l.writeOne(o); err != nil {
 			return err
 		}
+		l.queued.Add(-o.size())
 		if len(l.out) == 0 && !yielded {
 			yielded = true // whoever runs now may have more for the same flush
 			runtime.Gosched()
@@ -295,12 +308,27 @@ func (l *link) touch() { l.used.Store(int64(l.n.now())) }
 
 // offer puts a packet into the outbox, and reports false when it is full.
 func (l *link) offer(o outgoing) bool {
+	size := o.size()
+	if before := l.queued.Add(size) - size; before > outboxBytes {
+		l.queued.Add(-size)
+		return false
+	}
 	select {
 	case l.out <- o:
 		return true
 	default:
+		l.queued.Add(-size)
 		return false
 	}
+}
+
+// size returns about how many bytes an outgoing takes up while it waits: what is
+// the sender's own. Contacts and deliveries are shared or small.
+func (o outgoing) size() int64 {
+	if o.packet == nil {
+		return 0
+	}
+	return int64(o.packet.weight())
 }
 
 // close ends the link, once. Packets that were not written are reported as not

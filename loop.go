@@ -60,6 +60,9 @@ func (n *Node) turn(out []Action) []Action {
 		for range perTurn {
 			select {
 			case in := <-l.in:
+				if in.Packet.weight() > largePacket {
+					<-l.large
+				}
 				out = n.raw.Step(n.now(), in, out)
 				continue
 			default:

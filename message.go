@@ -171,3 +171,15 @@ type Delivery struct {
 	Key ring.ID
 	By  PeerID // who delivered it
 }
+
+// weight returns about how many bytes of memory the packet takes up for itself.
+func (p *Packet) weight() int {
+	n := 256 + 8*len(p.Contacts) + 16*len(p.Path) + 64*len(p.Delivered)
+	if p.Msg != nil {
+		n += len(p.Msg.Payload) + len(p.Msg.Auth)
+	}
+	if p.Answer != nil {
+		n += len(p.Answer.Payload) + len(p.Answer.Auth) + 8*len(p.Answer.Contacts)
+	}
+	return n
+}

@@ -3,7 +3,6 @@ package pastry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -268,80 +267,6 @@ func (n *Node) drop(d Drop) {
 	n.mu.Unlock()
 }
 
-// Join makes the node join the ring through any of the peers given, the
-// bootstrap peers, or the contacts of an earlier run, and returns when it is
-// active: its leaf set is complete and it can be root. Without any of them it
-// becomes the first node of a ring. The addresses given are dialled.
-//
-// On a node that is active already, Join looks for another part of the ring
-// through the peers and returns at once. When ctx ends first, the error says
-// what went wrong last, and the node goes on trying.
-func (n *Node) Join(ctx context.Context, peers ...peer.AddrInfo) error {
-	contacts, err := n.seeds(ctx, peers)
-	if err != nil {
-		return err
-	}
-	if err := n.submit(ctx, Input{Kind: InJoin, Contacts: contacts}); err != nil {
-		return err
-	}
-	if err := n.await(ctx, n.Ready); err != nil {
-		return n.joinError(err, contacts)
-	}
-	return nil
-}
-
-// seeds returns the contacts to join through.
-func (n *Node) seeds(ctx context.Context, peers []peer.AddrInfo) ([]*Contact, error) {
-	var cs []*Contact
-	for _, p := range append(peers[:len(peers):len(peers)], n.opts.bootstrap...) {
-		if err := p.ID.Validate(); err != nil {
-			return nil, fmt.Errorf("pastry: Join: peer %q: %w", string(p.ID), err)
-		}
-		if p.ID == n.host.ID() {
-			continue
-		}
-		n.host.Peerstore().AddAddrs(p.ID, p.Addrs, seedTTL)
-		cs = append(cs, NewContact(p.ID))
-	}
-	saved, err := n.disk.load(ctx)
-	if err != nil {
-		log.Warnw("contacts of an earlier run cannot be read; joining without them", "err", err)
-	}
-	return append(cs, saved...), nil
-}
-
-// seedTTL is how long addresses given by the user stay in the peerstore.
-const seedTTL = time.Hour
-
-func (n *Node) joinError(err error, seeds []*Contact) error {
-	for _, c := range seeds {
-		if why := n.links.dialError(c.Peer); why != nil {
-			return fmt.Errorf("pastry: not joined yet: %w (last: %w)", err, why)
-		}
-	}
-	return fmt.Errorf("pastry: not joined yet: %w (%d members known; is one of them running and reachable?)", err, len(seeds))
-}
-
-// Bootstrap begins to join through the bootstrap peers and the contacts of an
-// earlier run, and does not wait. It returns an error only when the node is
-// closed or ctx has ended.
-func (n *Node) Bootstrap(ctx context.Context) error {
-	if n.Ready() {
-		return nil
-	}
-	contacts, err := n.seeds(ctx, nil)
-	if err != nil {
-		return err
-	}
-	return n.submit(ctx, Input{Kind: InJoin, Contacts: contacts})
-}
-
-// Ready reports whether the node is active, or a client that knows members.
-func (n *Node) Ready() bool {
-	s := n.State()
-	return s == StateActive || s == StateClient
-}
-
 // State returns where the node is in its life.
 func (n *Node) State() State { return State(n.state.Load()) }
 
@@ -407,66 +332,4 @@ func (n *Node) await(ctx context.Context, ok func() bool) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// Close leaves the ring: the neighbours are told, calls under way end with
-// ErrClosed, and everything the node started has stopped when Close returns,
-// within a few seconds. The exception is an application that goes on after its
-// context has ended: Close returns an error then, and leaves it behind. The host
-// stays open. Close is idempotent, and waits each time.
-func (n *Node) Close() error {
-	first := false
-	n.once.Do(func() { first = true })
-	if first {
-		close(n.closed)
-		n.post(Input{Kind: InLeave})
-		timer := time.NewTimer(closeTimeout)
-		defer timer.Stop()
-		n.awaitIdle(timer.C)
-		n.err = n.shutDown()
-		close(n.gone)
-	}
-	<-n.gone
-	return n.err
-}
-
-const (
-	closeTimeout = 3 * time.Second        // for the neighbours to know
-	flushTimeout = 200 * time.Millisecond // for what was said last to be written
-)
-
-// awaitIdle waits until the neighbours know that the node leaves.
-func (n *Node) awaitIdle(timeout <-chan time.Time) {
-	for {
-		n.mu.Lock()
-		changed := n.changed
-		n.mu.Unlock()
-		if n.State() == StateIdle {
-			return
-		}
-		select {
-		case <-changed:
-		case <-timeout:
-			return
-		}
-	}
-}
-
-func (n *Node) shutDown() error {
-	n.serve(false)
-	n.mu.Lock()
-	n.ending = true
-	n.mu.Unlock()
-	n.links.flush(flushTimeout, func(*link) bool { return true })
-	close(n.stop)
-	n.cancel()
-	for _, l := range n.links.all() {
-		l.close(nil)
-	}
-	n.work.Wait()
-	stuck := n.awaitApps()
-	n.events.wait()
-	n.meter.close()
-	n.unprotect()
-	return errors.Join(stuck, n.disk.err())
 }

@@ -32,6 +32,7 @@ type neighbor struct {
 	open    []*link // the oldest is written to
 	dialing bool
 	waiting []outgoing // until the dial is done
+	bytes   int64      // in waiting
 	dialErr error      // of the last dial
 	failed  Time       // when that was
 }
@@ -83,10 +84,11 @@ func (ls *links) send(c *Contact, p *Packet) bool {
 	if len(nb.open) > 0 {
 		return nb.open[0].offer(outgoing{packet: p})
 	}
-	if len(nb.waiting) >= outboxSize {
+	o := outgoing{packet: p}
+	if len(nb.waiting) >= outboxSize || nb.bytes > outboxBytes {
 		return false
 	}
-	nb.waiting = append(nb.waiting, outgoing{packet: p})
+	nb.waiting, nb.bytes = append(nb.waiting, o), nb.bytes+o.size()
 	if !nb.dialing {
 		nb.dialing = true
 		ls.n.spawn(func() { ls.dial(c) })
@@ -100,7 +102,7 @@ func (ls *links) dial(c *Contact) {
 	ls.mu.Lock()
 	nb := ls.neighbor(c.Peer)
 	waiting := nb.waiting
-	nb.dialing, nb.waiting, nb.dialErr, nb.failed = false, nil, err, ls.n.now()
+	nb.dialing, nb.waiting, nb.bytes, nb.dialErr, nb.failed = false, nil, 0, err, ls.n.now()
 	if err != nil && len(nb.open) == 0 {
 		ls.mu.Unlock()
 		ls.n.refused(c.Peer, err)

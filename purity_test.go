@@ -18,9 +18,10 @@ import (
 // names libp2p's identity, they are complete: they use nothing declared in
 // another file of the package.
 var coreFiles = []string{
-	"answers.go", "config.go", "deliver.go", "forward.go", "grant.go", "join.go", "leafset.go", "leave.go", "memory.go",
-	"merge.go", "message.go", "neighborhood.go", "nexthop.go", "peers.go", "probe.go", "rawnode.go",
-	"repair.go", "stats.go", "table.go", "timer.go", "tuning.go",
+	"ack.go", "admission.go", "answers.go", "config.go", "deliver.go", "expire.go", "forward.go", "grant.go", "input.go",
+	"join.go", "leafset.go", "leave.go", "memory.go", "merge.go", "message.go", "neighborhood.go", "nexthop.go",
+	"patience.go", "peers.go", "presence.go", "probe.go", "rawnode.go", "repair.go", "seek.go", "stats.go",
+	"suspicion.go", "table.go", "timer.go", "transit.go", "tuning.go",
 }
 
 // coreTypes are the types whose methods may be declared in core files only.

@@ -211,6 +211,18 @@ func (d *decoder) kind(m *pb.Packet) {
 	case (m.Answer != nil) != (Kind(kind) == KindReply):
 		d.fail("%v with answer: %t", Kind(kind), m.Answer != nil)
 	}
+	d.only(Kind(kind), "contacts", len(m.Contacts), KindRoute, KindProbeReply, KindGrantReply, KindLeave)
+	d.only(Kind(kind), "suspects", len(m.Suspects), KindSuspect)
+	d.only(Kind(kind), "deliveries", len(m.Delivered), KindGrantReply, KindLeave)
+	d.only(Kind(kind), "path", len(m.Path), KindRoute)
+}
+
+// only refuses a list in a packet of another kind: it would cost the receiver
+// work for nothing.
+func (d *decoder) only(kind Kind, list string, length int, kinds ...Kind) {
+	if length > 0 && !slices.Contains(kinds, kind) {
+		d.fail("%v with %s", kind, list)
+	}
 }
 
 func (d *decoder) routed(m *pb.Routed) *Routed {

@@ -216,6 +216,10 @@ func TestMalformedPackets(t *testing.T) {
 		{"many deliveries", &Packet{Kind: KindLeave}, func(m *pb.Packet) { m.Delivered = many(&pb.Delivery{}, maxDelivered+1) }},
 		{"empty delivery", &Packet{Kind: KindLeave}, func(m *pb.Packet) { m.Delivered = []*pb.Delivery{{}} }},
 		{"no delivery", &Packet{Kind: KindLeave}, func(m *pb.Packet) { m.Delivered = []*pb.Delivery{nil} }},
+		{"contacts in a heartbeat", &Packet{Kind: KindHeartbeat}, func(m *pb.Packet) { m.Contacts = []*pb.Contact{encodeContact(NewContact(bookPeer(t, 1)))} }},
+		{"suspects in a probe", &Packet{Kind: KindProbe}, func(m *pb.Packet) { m.Suspects = [][]byte{make([]byte, 16)} }},
+		{"deliveries in a probe", &Packet{Kind: KindProbe}, func(m *pb.Packet) { m.Delivered = encodeDelivered([]Delivery{{By: bookPeer(t, 1)}}) }},
+		{"path in a leave", &Packet{Kind: KindLeave}, func(m *pb.Packet) { m.Path = [][]byte{[]byte(bookPeer(t, 1))} }},
 		{"short message ID", wireRoute(t, 0), func(m *pb.Packet) { m.Msg.Id = m.Msg.Id[1:] }},
 		{"long message ID", wireReply(t), func(m *pb.Packet) { m.Answer.Id = append(m.Answer.Id, 0) }},
 		{"long key", wireRoute(t, 0), func(m *pb.Packet) { m.Msg.Key = make([]byte, 32) }},
@@ -304,6 +308,19 @@ func randomPacket(t testing.TB, rng *rand.Rand) *Packet {
 	case KindReply:
 		p.Answer = &Answer{ID: id, Origin: origin, OriginID: ring.FromPeer(origin), Root: somebody(),
 			Code: CodeOK, Hops: rng.IntN(256), Path: path(), Payload: blob(), Auth: blob(), Contacts: p.Contacts}
+	}
+	// A list in a packet of a kind that has no use for it is malformed.
+	if p.Kind != KindRoute {
+		p.Path = nil
+	}
+	if p.Kind != KindSuspect {
+		p.Suspects = nil
+	}
+	if p.Kind != KindGrantReply && p.Kind != KindLeave {
+		p.Delivered = nil
+	}
+	if p.Kind != KindRoute && p.Kind != KindProbeReply && p.Kind != KindGrantReply && p.Kind != KindLeave {
+		p.Contacts = nil
 	}
 	return p
 }

@@ -34,8 +34,9 @@ const (
 )
 
 // Kind tells what a Packet says, and thereby which of its fields matter. A
-// field that does not matter should be absent and is ignored, except that msg
-// and answer make a packet of another kind malformed.
+// field that does not matter should be absent and is ignored, except that msg,
+// answer, contacts, suspects, delivered and path make a packet of another kind
+// malformed.
 type Kind int32
 
 const (

@@ -1,0 +1,141 @@
+package pastry
+
+import (
+	"slices"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// consider decides whether a node that was named, or showed itself, is worth a
+// probe, and lets it in at once when it is known to be alive.
+func (n *RawNode) consider(c *Contact) {
+	if c.ID == n.self.ID || c.Client {
+		return
+	}
+	ps := n.peers[c.ID]
+	if ps != nil && ps.usable() && n.now-ps.heard < Time(n.cfg.Heartbeat) {
+		n.admit(ps)
+		return
+	}
+	if n.quarantined(c) {
+		return
+	}
+	if ps != nil && ps.state == StateLeaving && c.Epoch <= ps.epoch {
+		return
+	}
+	switch {
+	case n.state == StateJoining:
+		n.considerJoining(c)
+	case n.state != StateClient && n.wantsLeaf(c.ID):
+		n.ask(n.peer(c), whyLeaf, WantLeaves, 0)
+	case n.table.Contains(c.ID):
+	case n.worthTable(c):
+		n.addCandidate(c)
+	}
+}
+
+// considerAll considers nodes that were named, the nearest on the ring first, so
+// that no more are probed than the leaf set has room for.
+func (n *RawNode) considerAll(named []*Contact) {
+	named = slices.Clone(named)
+	sortByDistance(named, n.self.ID)
+	for _, c := range named {
+		n.consider(c)
+	}
+}
+
+// wantsLeaf reports whether a node would be in the leaf set if it and all that
+// are being probed for it were alive.
+func (n *RawNode) wantsLeaf(id ring.ID) bool {
+	if !n.leaves.Wants(id) {
+		return false
+	}
+	var nearer [2]int // on the smaller, on the larger side
+	for _, p := range n.leafProbes {
+		for side, up := range [2]bool{false, true} {
+			if n.leaves.walk(up, p.c.ID).Compare(n.leaves.walk(up, id)) < 0 {
+				nearer[side]++
+			}
+		}
+	}
+	return n.leaves.wantsBehind(false, id, nearer[0]) || n.leaves.wantsBehind(true, id, nearer[1])
+}
+
+// worthTable reports whether the entry of c is empty, or c is predicted to be
+// clearly nearer than its primary.
+func (n *RawNode) worthTable(c *Contact) bool {
+	primary := n.table.Primary(c.ID)
+	if primary == nil {
+		return true
+	}
+	d, ok := n.predict(c)
+	return ok && d < n.distance(primary)*4/5
+}
+
+const (
+	maxAsking     = 4   // table candidates probed at once
+	maxCandidates = 256 // waiting
+)
+
+func (n *RawNode) addCandidate(c *Contact) {
+	same := func(o *Contact) bool { return o.ID == c.ID }
+	if len(n.candidate) < maxCandidates && !slices.ContainsFunc(n.candidate, same) {
+		n.candidate = append(n.candidate, c)
+		n.pumpCandidates()
+	}
+}
+
+// pumpCandidates probes table candidates, a few at a time, nothing while the
+// node still joins: the leaf set goes first.
+func (n *RawNode) pumpCandidates() {
+	for (n.state != StateJoining || n.self.Client) && n.asking < maxAsking && len(n.candidate) > 0 {
+		c := n.candidate[0]
+		n.candidate = n.candidate[1:]
+		if !n.table.Contains(c.ID) && n.worthTable(c) {
+			n.ask(n.peer(c), whyTable, 0, 0)
+		}
+	}
+}
+
+// admit lets a peer that is alive into every table it belongs to.
+func (n *RawNode) admit(p *peerState) {
+	if !p.usable() {
+		n.stats.Refused++
+		return
+	}
+	n.known.insert(p)
+	d := n.distance(p.c)
+	n.table.Insert(p.c, n.distance)
+	if n.hood.Wants(d) || n.hood.Contains(p.c.ID) {
+		n.hood.Insert(p.c, d)
+	}
+	if !n.self.Client && n.leaves.Insert(p.c) && n.state == StateActive {
+		n.emit(Action{Kind: ActJoined, To: p.c})
+		n.leavesChanged()
+	}
+}
+
+// evict takes a peer out of every table without calling it dead.
+func (n *RawNode) evict(p *peerState) {
+	id := p.c.ID
+	n.known.remove(id)
+	n.hood.Remove(id)
+	_, emptied := n.table.Remove(id)
+	if n.leaves.Get(id) != nil {
+		n.removeLeaf(id)
+	}
+	if emptied {
+		n.repairRow(id)
+	}
+	n.reroute(p)
+}
+
+// gone takes leave of a peer that says it goes.
+func (n *RawNode) gone(p *peerState) {
+	if n.holds(p.c.ID) {
+		n.emit(Action{Kind: ActGone, To: p.c, Code: CodeNotActive})
+	}
+	p.live = false
+	n.releaseGrant(p.c.ID)
+	n.evict(p)
+}

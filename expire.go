@@ -1,0 +1,40 @@
+package pastry
+
+// expire forgets what is over, and asks to be called again.
+func (n *RawNode) expire() {
+	n.relays.expire(n.now)
+	n.deliveries.expire(n.now)
+	n.answers.expire(n.now)
+	for id, t := range n.forwarding { // order does not matter: each is judged alone
+		if n.now >= t.expires { // the application said nothing
+			delete(n.forwarding, id)
+			n.stats.Drops[DropExpired]++
+		}
+	}
+	for id, g := range n.dead { // order does not matter: each is judged alone
+		if n.now-g.at > Time(quarantine) {
+			delete(n.dead, id)
+		}
+	}
+	n.sweep()
+	n.due[timerExpire] = 0
+	n.armExpire()
+}
+
+// armExpire makes expire be called in time, once there is something to expire.
+func (n *RawNode) armExpire() {
+	if n.due[timerExpire] == 0 && len(n.relays.m)+len(n.deliveries.m)+len(n.dead)+len(n.peers) > 0 {
+		n.arm(timerExpire, memoryTime/4)
+	}
+}
+
+// sweep forgets peers that no table, connection or question needs.
+func (n *RawNode) sweep() {
+	for id, p := range n.peers { // order does not matter: each is judged alone
+		if p.connected || p.probe != nil || n.holds(id) || n.now-p.heard < Time(memoryTime) || n.granted(id) {
+			continue
+		}
+		delete(n.peers, id)
+		n.known.remove(id)
+	}
+}

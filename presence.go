@@ -1,0 +1,150 @@
+package pastry
+
+import (
+	"slices"
+	"time"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// peer returns the state kept for a contact, making it if there is none.
+func (n *RawNode) peer(c *Contact) *peerState {
+	ps := n.peers[c.ID]
+	if ps == nil {
+		ps = &peerState{c: c}
+		n.peers[c.ID] = ps
+	}
+	return ps
+}
+
+// touch notes the sign of life that a packet is. It returns nil if the packet
+// is from an incarnation of the sender that is no more.
+func (n *RawNode) touch(from *Contact, p *Packet) *peerState {
+	ps := n.peer(from)
+	switch {
+	case from.Epoch < ps.epoch:
+		return nil
+	case from.Epoch > ps.epoch:
+		n.reborn(ps, from)
+	}
+	state := p.State
+	if from.Client {
+		state = StateClient
+	}
+	ps.heard = n.now
+	ps.state = max(ps.state, state)
+	n.refresh(ps, from, p.Coord)
+	if g, dead := n.dead[from.ID]; dead {
+		if from.Epoch == g.epoch && p.State == StateActive {
+			n.hasty()
+		}
+		delete(n.dead, from.ID)
+	}
+	_, hop := n.known.search(from.ID)
+	held := hop || n.holds(from.ID)
+	switch {
+	case held && (ps.state == StateJoining && !n.granted(from.ID) || ps.state == StateClient):
+		n.evict(ps)
+	case held && ps.state == StateLeaving && p.Kind != KindLeave:
+		n.gone(ps)
+	case ps.state == StateActive:
+		n.releaseGrant(from.ID)
+	}
+	if ps.probe != nil && ps.probe.want == 0 && ps.probe.why == whyAlive {
+		n.endProbe(ps, true)
+	}
+	return ps
+}
+
+// reborn replaces what is known of a peer that has started anew.
+func (n *RawNode) reborn(ps *peerState, c *Contact) {
+	if ps.epoch != 0 {
+		n.evict(ps)
+		ps.live, ps.state, ps.owed, ps.handed = false, StateIdle, nil, false
+	}
+	ps.epoch, ps.version = c.Epoch, 0
+}
+
+// refresh puts newer words about a peer into the tables that hold it.
+func (n *RawNode) refresh(ps *peerState, from *Contact, coord []float32) {
+	if from == ps.said && (coord == nil || slices.Equal(coord, ps.c.Coord)) {
+		return
+	}
+	ps.said = from
+	c := *from
+	if coord != nil {
+		c.Coord = coord
+	} else if c.Coord == nil {
+		c.Coord = ps.c.Coord
+	}
+	ps.c = &c
+	if n.leaves.Get(c.ID) != nil {
+		n.leaves.Insert(ps.c)
+	}
+	if n.table.Contains(c.ID) {
+		n.table.Insert(ps.c, n.distance)
+	}
+	if n.hood.Contains(c.ID) {
+		n.hood.Insert(ps.c, n.distance(ps.c))
+	}
+}
+
+// distance returns the proximity of a contact, farther than anything when it is
+// not known.
+func (n *RawNode) distance(c *Contact) Time {
+	if d, ok := n.predict(c); ok {
+		return d
+	}
+	return 1 << 62
+}
+
+func (n *RawNode) predict(c *Contact) (Time, bool) {
+	var least Time
+	if ps := n.peers[c.ID]; ps != nil {
+		least = ps.rtt.least
+	}
+	d, ok := n.cfg.Proximity.Distance(c, time.Duration(least))
+	return Time(d), ok
+}
+
+// connected notes an open connection, over which the peer may serve as a hop.
+// What waited for the first one has left only now.
+func (n *RawNode) connected(c *Contact) {
+	ps := n.peer(c)
+	if ps.connected {
+		return
+	}
+	ps.connected, ps.cutOff = true, false
+	if ps.probe != nil {
+		n.probeLeft(ps)
+	}
+	for _, t := range n.waitingFor(ps) {
+		if t.tries == 1 {
+			t.due += n.now - t.sentAt
+			t.sentAt, t.firstAt = n.now, n.now
+			n.timers.push(timer{at: t.due, kind: timerPending, ref: t.pkt.Seq})
+		}
+	}
+}
+
+// disconnected notes that the connection to a peer is gone. A closed connection
+// is not a dead node: the peer is probed if it matters.
+func (n *RawNode) disconnected(c *Contact) {
+	ps := n.peers[c.ID]
+	if ps == nil {
+		return
+	}
+	ps.connected, ps.cutOff = false, true
+	for _, t := range n.waitingFor(ps) {
+		t.due = n.now
+		n.timers.push(timer{at: n.now, kind: timerPending, ref: t.pkt.Seq})
+	}
+	if n.holds(c.ID) {
+		n.ask(ps, whyAlive, 0, 0)
+	}
+}
+
+// holds reports whether any table has the node.
+func (n *RawNode) holds(id ring.ID) bool {
+	return n.leaves.Get(id) != nil || n.table.Contains(id) || n.hood.Contains(id)
+}

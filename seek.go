@@ -1,0 +1,145 @@
+package pastry
+
+import (
+	"slices"
+	"time"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// seek starts an attempt: it probes the seeds for the nearest that is active.
+func (n *RawNode) seek() {
+	j := &n.join
+	*j = joining{phase: joinSeek, gen: j.gen, started: n.now, first: j.first, seeds: j.seeds}
+	for _, c := range j.seeds {
+		j.hear(c)
+	}
+	for _, p := range n.known {
+		j.hear(p.c)
+	}
+	n.seekRound()
+}
+
+// seekRound probes a few more of those it heard of, the nearest as far as
+// coordinates tell, the others at random.
+func (n *RawNode) seekRound() {
+	j := &n.join
+	j.round++
+	j.improved = false
+	var next []*Contact
+	seen := map[ring.ID]bool{n.self.ID: true}
+	for _, id := range j.asked {
+		seen[id] = true
+	}
+	for _, i := range n.rng.Perm(len(j.pool)) {
+		if c := j.pool[i]; !seen[c.ID] && !c.Client {
+			seen[c.ID] = true
+			next = append(next, c)
+		}
+	}
+	slices.SortStableFunc(next, func(a, b *Contact) int {
+		da, db := n.distance(a), n.distance(b)
+		return boolToInt(da > db) - boolToInt(da < db)
+	})
+	want := WantHood
+	if j.round == 1 {
+		want |= WantLeaves
+	}
+	next = next[:min(seekWidth, len(next))]
+	n.step(max(n.cfg.ProbeTimeout*time.Duration(n.cfg.ProbeTries+1), time.Second))
+	for _, c := range next {
+		j.asked = append(j.asked, c.ID)
+		j.seeking++
+	}
+	for _, c := range next {
+		n.ask(n.peer(c), whySeek, want, 0)
+	}
+	if len(next) == 0 {
+		n.seekDone()
+	}
+}
+
+// name keeps in mind whom a joiner heard of.
+func (n *RawNode) name(cs []*Contact) {
+	if n.join.phase == joinSeek {
+		for _, c := range cs {
+			n.join.hear(c)
+		}
+	}
+}
+
+// hear adds a contact to those the joiner heard of.
+func (j *joining) hear(c *Contact) {
+	if len(j.pool) < maxPool && !slices.ContainsFunc(j.pool, func(o *Contact) bool { return o.ID == c.ID }) {
+		j.pool = append(j.pool, c)
+	}
+}
+
+// joinProbed takes in the outcome of a probe that the joiner waits for.
+func (n *RawNode) joinProbed(p *peerState, why purpose, alive bool) {
+	j := &n.join
+	if n.state != StateJoining {
+		return
+	}
+	if !alive && j.prospect != nil {
+		n.reprospect()
+	}
+	if j.phase == joinSeek && why&whySeek != 0 {
+		j.seeking--
+		if alive && p.usable() && (j.best == nil || n.distance(p.c) < n.distance(j.best.c)*9/10) {
+			j.best, j.improved = p, true
+		}
+		switch {
+		case j.seeking == 0:
+			n.seekDone()
+		case j.best != nil: // do not wait for those much farther away
+			n.step(time.Duration(2*j.best.rtt.smoothed) + 20*time.Millisecond)
+		}
+		return
+	}
+	n.joinStep()
+}
+
+// seekDone ends a round of seeking.
+func (n *RawNode) seekDone() {
+	j := &n.join
+	j.seeking = 0
+	switch {
+	case j.best == nil:
+		n.noneActive()
+	case j.improved && j.round < seekRounds && j.best.rtt.least > Time(nearEnough):
+		n.seekRound()
+	default:
+		j.phase = joinLookup
+		n.step(3 * time.Second)
+		n.lookup(j.best.c, n.joinAnswered)
+	}
+}
+
+// noneActive is called when no member was found. If everybody reached is
+// joining as well, as after a restart of the whole cluster, the one with the
+// smallest id starts the ring.
+func (n *RawNode) noneActive() {
+	joiners, smallest := 0, true
+	for id, p := range n.peers { // order does not matter: they are counted
+		if p.state == StateJoining && !p.c.Client && n.now-p.heard < Time(n.cfg.JoinTimeout) {
+			joiners++
+			smallest = smallest && n.self.ID.Less(id)
+		}
+	}
+	if joiners > 0 && smallest && !n.self.Client && n.now-n.join.first > Time(3*time.Second) {
+		n.activate()
+		return
+	}
+	n.join.phase = joinNone
+	n.step(n.jitter(retryPause))
+}
+
+// lookup routes a join to the node's own id through a member.
+func (n *RawNode) lookup(through *Contact, done func(*Answer)) {
+	m := &Routed{Key: n.self.ID, Origin: n.self.Peer, OriginID: n.self.ID, Join: true}
+	for i := range m.ID {
+		m.ID[i] = byte(n.rng.Uint32())
+	}
+	n.begin(&call{msg: m, first: through, wait: Time(time.Second), done: done}, 3*time.Second)
+}

@@ -1,0 +1,142 @@
+package pastry
+
+import (
+	"slices"
+	"time"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// suspect probes a hop that was silent. When it is the root of a key, the leaves
+// next to the key that were not heard of late are probed as well: nodes that
+// died together are found in the time of one.
+func (n *RawNode) suspect(t *transit) {
+	n.hurry(t.to)
+	first := t.to.probe.tries == 1
+	if first {
+		t.to.probe.limit = max(1, n.cfg.ProbeTries-1) // what was not acknowledged counts as one
+	}
+	if t.in.Kind != KindRoute || !n.leaves.Covers(t.in.Msg.Key) {
+		return
+	}
+	near := n.leaves.AppendMembers(nil)
+	sortByDistance(near, t.in.Msg.Key)
+	for _, c := range near[:min(suspects, len(near))] {
+		if ps := n.peer(c); n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
+			n.hurry(ps)
+		}
+	}
+	if first {
+		n.warnHeirs(near, t)
+	}
+}
+
+// warnHeirs tells the next two roots of a message that the root is suspected. Its
+// death must be their finding too before they deliver, and so it is found there
+// at the same time as here and not after it.
+func (n *RawNode) warnHeirs(near []*Contact, t *transit) {
+	heirs := 2
+	for _, c := range near {
+		if heirs > 0 && c.ID != t.to.c.ID && !slices.Contains(t.tried, c.ID) {
+			heirs--
+			n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{t.to.c.ID}})
+		}
+	}
+}
+
+// hurry probes a peer for whose life a message waits.
+func (n *RawNode) hurry(p *peerState) {
+	if p.probe != nil {
+		n.ask(p, whyAlive, 0, 0)
+		if !p.probe.hurry {
+			p.probe.hurry = true
+			n.sendProbe(p)
+		}
+		return
+	}
+	p.probe = &probe{why: whyAlive, begun: n.now, limit: n.cfg.ProbeTries, hurry: true}
+	n.sendProbe(p)
+}
+
+// quarantine is how long hearsay about a node that was found dead is ignored. A
+// word from the node itself ends it at once.
+const quarantine = time.Minute
+
+// missing probes those members of this node's leaf set that a neighbour should
+// have in its own and does not name: it may know that they are dead.
+func (n *RawNode) missing(from *peerState, named []*Contact) {
+	if len(named) == 0 {
+		return
+	}
+	theirs := NewLeafSet(from.c.ID, n.cfg.LeafSetSize)
+	for _, c := range named {
+		theirs.Insert(c)
+	}
+	for _, c := range n.leaves.AppendMembers(nil) {
+		ps := n.peers[c.ID]
+		if theirs.Wants(c.ID) && ps != nil && n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
+			n.ask(ps, whyAlive, 0, 0)
+		}
+	}
+}
+
+// bury records that a peer is dead, and makes good what it leaves behind.
+func (n *RawNode) bury(p *peerState) {
+	id := p.c.ID
+	wasLeaf, held := n.leaves.Get(id) != nil, n.holds(id)
+	p.live = false
+	n.dead[id] = grave{at: n.now, epoch: max(p.epoch, p.c.Epoch)}
+	n.armExpire()
+	n.releaseGrant(id)
+	if held {
+		n.tuning.failed(n.now)
+		n.mourn(p.c)
+		n.emit(Action{Kind: ActGone, To: p.c})
+	}
+	n.evict(p)
+	if wasLeaf && n.state == StateActive {
+		n.tellSuspect(id)
+		n.send(p, &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}}) // if it lives, let it object
+	}
+	n.emit(Action{Kind: ActForget, To: p.c})
+	if !p.connected {
+		delete(n.peers, id)
+	}
+}
+
+// quarantined reports whether hearsay about a node is ignored.
+func (n *RawNode) quarantined(c *Contact) bool {
+	g, dead := n.dead[c.ID]
+	return dead && c.Epoch <= g.epoch
+}
+
+func (n *RawNode) isDead(p *peerState) bool {
+	_, dead := n.dead[p.c.ID]
+	return dead
+}
+
+// tellSuspect tells the leaf set that a leaf is dead. Each confirms it with a
+// probe of its own.
+func (n *RawNode) tellSuspect(id ring.ID) {
+	for _, c := range n.leaves.AppendMembers(nil) {
+		n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}})
+	}
+}
+
+// onSuspect confirms what a neighbour believes to be dead. Since somebody has
+// found it silent before, one try less is enough; as that took a while, one heard
+// a moment ago cannot be meant.
+func (n *RawNode) onSuspect(from *peerState, p *Packet) {
+	for _, id := range p.Suspects {
+		if id == n.self.ID { // show that it is wrong
+			n.ask(from, whyTell, 0, 0)
+			continue
+		}
+		ps := n.peers[id]
+		if ps == nil || id == from.c.ID || !n.holds(id) || ps.probe != nil || n.now-ps.heard < Time(n.cfg.MinProbeTimeout)/2 {
+			continue
+		}
+		n.hurry(ps)
+		ps.probe.limit = max(1, n.cfg.ProbeTries-1)
+	}
+}
