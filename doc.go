@@ -61,8 +61,9 @@
 // an error or a counted drop. An application that blocks or panics harms neither
 // the overlay nor another application.
 //
-// Dead members are found by three unanswered probes, after the silence of a
-// heartbeat, a lost connection or a missed acknowledgement. Halves of a ring
+// Dead members are found by three unanswered packets, two of them probes at the
+// least, after the silence of a heartbeat, a lost connection or a missed
+// acknowledgement. Halves of a ring
 // that was split find each other again. A node with a [WithDatastore] that
 // persists rejoins after a restart without bootstrap peers.
 //
@@ -74,6 +75,10 @@
 //     further senders get [ErrBusy].
 //   - Members are trusted with routes: one that lies can delay or drop what
 //     passes it. It cannot forge an origin or an answer.
+//   - A signature carries no time: a member that captured a message on its way
+//     can have it delivered again once its root has forgotten it, after seven
+//     minutes. And a member on the way can end a call with a false error, as only
+//     replies and an AppError are signed.
 //   - Provider records are held in memory, by the root of the content's
 //     multihash and its nearest leaves, for 48 hours. They do not move when
 //     members come and go; call Provide again meanwhile.
