@@ -135,9 +135,6 @@ func (n *Node) Unregister(name string) error {
 	if strings.HasPrefix(name, reserved) {
 		return fmt.Errorf("%w: %q is the node's own", ErrAppName, name)
 	}
-	if strings.HasPrefix(name, reserved) {
-		return fmt.Errorf("%w: %q is the node's own", ErrAppName, name)
-	}
 	n.mu.Lock()
 	delete(n.apps, name)
 	n.mu.Unlock()

@@ -54,8 +54,9 @@ type Config struct {
 	// ProbeTimeout is how long the first probe of a node of unknown distance
 	// waits; a dial must fit. Default 1 s.
 	ProbeTimeout time.Duration
-	// MinProbeTimeout is the least time a probe waits. Three of these tell a
-	// dead node from a busy one. Default 250 ms.
+	// MinProbeTimeout is the least time the answer to a probe is given. Default
+	// 250 ms. While a message waits for the outcome, tries follow each other at
+	// half of it; else the last may take twice as long.
 	MinProbeTimeout time.Duration
 	// ProbeTries is how many unanswered probes make a node dead. Default 3.
 	ProbeTries int

@@ -19,7 +19,7 @@ const (
 	KindHeartbeat                  // sign of life to the left neighbour
 	KindGrant                      // a joiner asks an immediate neighbour for its part of the ring
 	KindGrantReply                 // the neighbour's answer
-	KindSuspect                    // the sender believes these nodes to be dead
+	KindSuspect                    // the sender suspects these nodes to be dead
 	KindLeave                      // the sender leaves the ring
 	numKinds
 )

@@ -59,6 +59,7 @@ func (n *RawNode) touch(from *Contact, p *Packet) *peerState {
 // reborn replaces what is known of a peer that has started anew.
 func (n *RawNode) reborn(ps *peerState, c *Contact) {
 	if ps.epoch != 0 {
+		n.releaseGrant(ps.c.ID)
 		n.evict(ps)
 		ps.live, ps.state, ps.owed, ps.handed = false, StateIdle, nil, false
 	}

@@ -62,7 +62,7 @@ const (
 	Kind_KIND_GRANT Kind = 7
 	// The answer to a Grant: seq, code, larger, contacts, delivered.
 	Kind_KIND_GRANT_REPLY Kind = 8
-	// The sender believes these nodes to be dead: suspects. The receiver must
+	// The sender suspects these nodes to be dead: suspects. The receiver must
 	// find out for itself.
 	Kind_KIND_SUSPECT Kind = 9
 	// The sender leaves the ring: seq, contacts, delivered.
@@ -787,7 +787,7 @@ type Packet struct {
 	// asked node; in the Leave to an immediate neighbour, the two immediate
 	// neighbours of the sender. At most 1,024.
 	Contacts []*Contact `protobuf:"bytes,17,rep,name=contacts,proto3" json:"contacts,omitempty"`
-	// In a Suspect, the ring IDs of the nodes believed dead. At most 1,024.
+	// In a Suspect, the ring IDs of the nodes suspected. At most 1,024.
 	Suspects [][]byte `protobuf:"bytes,18,rep,name=suspects,proto3" json:"suspects,omitempty"`
 	// In a GrantReply and Leave, the messages delivered of late in the range that
 	// is handed over. At most 16,384.
