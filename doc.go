@@ -63,9 +63,9 @@
 //
 // Dead members are found by three unanswered packets, two of them probes at the
 // least, after the silence of a heartbeat, a lost connection or a missed
-// acknowledgement. Halves of a ring
-// that was split find each other again. A node with a [WithDatastore] that
-// persists rejoins after a restart without bootstrap peers.
+// acknowledgement. Halves of a ring that was split find each other again. A node
+// with a [WithDatastore] that persists rejoins after a restart without bootstrap
+// peers.
 //
 // # Limits
 //
