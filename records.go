@@ -12,7 +12,7 @@ import (
 	"github.com/multiformats/go-multihash"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/secondbit/pastry/internal/records"
+	records "github.com/secondbit/pastry/internal/records0"
 	"github.com/secondbit/pastry/pb"
 	"github.com/secondbit/pastry/ring"
 )

@@ -396,6 +396,148 @@ func (RecordStatus) EnumDescriptor() ([]byte, []int) {
 	return file_pastry_proto_rawDescGZIP(), []int{4}
 }
 
+// RecordType says what a Record is. docs/protocol.md says who may make one, and
+// when a holder refuses it.
+type RecordType int32
+
+const (
+	// Malformed.
+	RecordType_RECORD_TYPE_UNSPECIFIED RecordType = 0
+	// A peer provides a content. data is a sealed ProviderRecord: a libp2p
+	// envelope, at most 4,096 bytes, signed by the provider, with the domain
+	// "pastry-provider-record" and the payload type "/pastry/provider-record".
+	RecordType_RECORD_TYPE_PROVIDER RecordType = 1
+	// The value of a key, such as an IPNS record. data is the value.
+	RecordType_RECORD_TYPE_VALUE RecordType = 2
+	// Where a peer is that is no member. data is its sealed peer record, in the
+	// form of Contact.record.
+	RecordType_RECORD_TYPE_PEER RecordType = 3
+)
+
+// Enum value maps for RecordType.
+var (
+	RecordType_name = map[int32]string{
+		0: "RECORD_TYPE_UNSPECIFIED",
+		1: "RECORD_TYPE_PROVIDER",
+		2: "RECORD_TYPE_VALUE",
+		3: "RECORD_TYPE_PEER",
+	}
+	RecordType_value = map[string]int32{
+		"RECORD_TYPE_UNSPECIFIED": 0,
+		"RECORD_TYPE_PROVIDER":    1,
+		"RECORD_TYPE_VALUE":       2,
+		"RECORD_TYPE_PEER":        3,
+	}
+)
+
+func (x RecordType) Enum() *RecordType {
+	p := new(RecordType)
+	*p = x
+	return p
+}
+
+func (x RecordType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RecordType) Descriptor() protoreflect.EnumDescriptor {
+	return file_pastry_proto_enumTypes[5].Descriptor()
+}
+
+func (RecordType) Type() protoreflect.EnumType {
+	return &file_pastry_proto_enumTypes[5]
+}
+
+func (x RecordType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RecordType.Descriptor instead.
+func (RecordType) EnumDescriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{5}
+}
+
+// RecordOutcome says what became of a Record.
+type RecordOutcome int32
+
+const (
+	// It is held, or was before; from a root, by a majority of the replica set.
+	RecordOutcome_RECORD_OUTCOME_OK RecordOutcome = 0
+	// It is malformed, or not signed by whom it names.
+	RecordOutcome_RECORD_OUTCOME_FORGED RecordOutcome = 1
+	// It is no longer valid.
+	RecordOutcome_RECORD_OUTCOME_EXPIRED RecordOutcome = 2
+	// A newer or better one is held.
+	RecordOutcome_RECORD_OUTCOME_STALE RecordOutcome = 3
+	// The validator of its namespace refuses it, or there is none.
+	RecordOutcome_RECORD_OUTCOME_INVALID RecordOutcome = 4
+	// It, or the list of addresses with it, is too long.
+	RecordOutcome_RECORD_OUTCOME_TOO_LARGE RecordOutcome = 5
+	// There is no address with it.
+	RecordOutcome_RECORD_OUTCOME_UNADDRESSED RecordOutcome = 6
+	// The holder has no room for it.
+	RecordOutcome_RECORD_OUTCOME_FULL RecordOutcome = 7
+	// The receiver is not the one to hold it.
+	RecordOutcome_RECORD_OUTCOME_ELSEWHERE RecordOutcome = 8
+	// Too few replicas have stored it in time.
+	RecordOutcome_RECORD_OUTCOME_TOO_FEW RecordOutcome = 9
+)
+
+// Enum value maps for RecordOutcome.
+var (
+	RecordOutcome_name = map[int32]string{
+		0: "RECORD_OUTCOME_OK",
+		1: "RECORD_OUTCOME_FORGED",
+		2: "RECORD_OUTCOME_EXPIRED",
+		3: "RECORD_OUTCOME_STALE",
+		4: "RECORD_OUTCOME_INVALID",
+		5: "RECORD_OUTCOME_TOO_LARGE",
+		6: "RECORD_OUTCOME_UNADDRESSED",
+		7: "RECORD_OUTCOME_FULL",
+		8: "RECORD_OUTCOME_ELSEWHERE",
+		9: "RECORD_OUTCOME_TOO_FEW",
+	}
+	RecordOutcome_value = map[string]int32{
+		"RECORD_OUTCOME_OK":          0,
+		"RECORD_OUTCOME_FORGED":      1,
+		"RECORD_OUTCOME_EXPIRED":     2,
+		"RECORD_OUTCOME_STALE":       3,
+		"RECORD_OUTCOME_INVALID":     4,
+		"RECORD_OUTCOME_TOO_LARGE":   5,
+		"RECORD_OUTCOME_UNADDRESSED": 6,
+		"RECORD_OUTCOME_FULL":        7,
+		"RECORD_OUTCOME_ELSEWHERE":   8,
+		"RECORD_OUTCOME_TOO_FEW":     9,
+	}
+)
+
+func (x RecordOutcome) Enum() *RecordOutcome {
+	p := new(RecordOutcome)
+	*p = x
+	return p
+}
+
+func (x RecordOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RecordOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_pastry_proto_enumTypes[6].Descriptor()
+}
+
+func (RecordOutcome) Type() protoreflect.EnumType {
+	return &file_pastry_proto_enumTypes[6]
+}
+
+func (x RecordOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RecordOutcome.Descriptor instead.
+func (RecordOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{6}
+}
+
 // A Frame is one unit on a stream. A frame without a body is malformed.
 type Frame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1713,6 +1855,1045 @@ func (x *Provider) GetPeerRecord() []byte {
 	return nil
 }
 
+// A Record is what the members nearest to its key keep for all.
+type Record struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  RecordType             `protobuf:"varint,1,opt,name=type,proto3,enum=pastry.pb.RecordType" json:"type,omitempty"`
+	// Of a value its key, 1 to 512 bytes. Absent otherwise, as data names it.
+	Name []byte `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// Of a value, when it is to be forgotten, in milliseconds since 1970. Absent
+	// otherwise, as data tells.
+	ExpiresMs     uint64 `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Record) Reset() {
+	*x = Record{}
+	mi := &file_pastry_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Record) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Record) ProtoMessage() {}
+
+func (x *Record) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Record.ProtoReflect.Descriptor instead.
+func (*Record) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Record) GetType() RecordType {
+	if x != nil {
+		return x.Type
+	}
+	return RecordType_RECORD_TYPE_UNSPECIFIED
+}
+
+func (x *Record) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Record) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Record) GetExpiresMs() uint64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+// A RecordCall is the payload of a message of the application "pastry/records".
+// Routed to a key, it is for the root, which speaks for the replica set; sent to
+// the ring ID of a member, it is for that member alone.
+type RecordCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Body:
+	//
+	//	*RecordCall_Store
+	//	*RecordCall_Find
+	//	*RecordCall_Compare
+	//	*RecordCall_Fetch
+	//	*RecordCall_Locate
+	Body          isRecordCall_Body `protobuf_oneof:"body"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordCall) Reset() {
+	*x = RecordCall{}
+	mi := &file_pastry_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordCall) ProtoMessage() {}
+
+func (x *RecordCall) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordCall.ProtoReflect.Descriptor instead.
+func (*RecordCall) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RecordCall) GetBody() isRecordCall_Body {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *RecordCall) GetStore() *StoreCall {
+	if x != nil {
+		if x, ok := x.Body.(*RecordCall_Store); ok {
+			return x.Store
+		}
+	}
+	return nil
+}
+
+func (x *RecordCall) GetFind() *FindCall {
+	if x != nil {
+		if x, ok := x.Body.(*RecordCall_Find); ok {
+			return x.Find
+		}
+	}
+	return nil
+}
+
+func (x *RecordCall) GetCompare() *CompareCall {
+	if x != nil {
+		if x, ok := x.Body.(*RecordCall_Compare); ok {
+			return x.Compare
+		}
+	}
+	return nil
+}
+
+func (x *RecordCall) GetFetch() *FetchCall {
+	if x != nil {
+		if x, ok := x.Body.(*RecordCall_Fetch); ok {
+			return x.Fetch
+		}
+	}
+	return nil
+}
+
+func (x *RecordCall) GetLocate() *LocateCall {
+	if x != nil {
+		if x, ok := x.Body.(*RecordCall_Locate); ok {
+			return x.Locate
+		}
+	}
+	return nil
+}
+
+type isRecordCall_Body interface {
+	isRecordCall_Body()
+}
+
+type RecordCall_Store struct {
+	Store *StoreCall `protobuf:"bytes,1,opt,name=store,proto3,oneof"`
+}
+
+type RecordCall_Find struct {
+	Find *FindCall `protobuf:"bytes,2,opt,name=find,proto3,oneof"`
+}
+
+type RecordCall_Compare struct {
+	Compare *CompareCall `protobuf:"bytes,3,opt,name=compare,proto3,oneof"`
+}
+
+type RecordCall_Fetch struct {
+	Fetch *FetchCall `protobuf:"bytes,4,opt,name=fetch,proto3,oneof"`
+}
+
+type RecordCall_Locate struct {
+	Locate *LocateCall `protobuf:"bytes,5,opt,name=locate,proto3,oneof"`
+}
+
+func (*RecordCall_Store) isRecordCall_Body() {}
+
+func (*RecordCall_Find) isRecordCall_Body() {}
+
+func (*RecordCall_Compare) isRecordCall_Body() {}
+
+func (*RecordCall_Fetch) isRecordCall_Body() {}
+
+func (*RecordCall_Locate) isRecordCall_Body() {}
+
+// A RecordReply is the reply to a RecordCall, with the body of the same name.
+type RecordReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Body:
+	//
+	//	*RecordReply_Store
+	//	*RecordReply_Find
+	//	*RecordReply_Compare
+	//	*RecordReply_Fetch
+	//	*RecordReply_Locate
+	Body          isRecordReply_Body `protobuf_oneof:"body"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordReply) Reset() {
+	*x = RecordReply{}
+	mi := &file_pastry_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordReply) ProtoMessage() {}
+
+func (x *RecordReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordReply.ProtoReflect.Descriptor instead.
+func (*RecordReply) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RecordReply) GetBody() isRecordReply_Body {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *RecordReply) GetStore() *StoreReply {
+	if x != nil {
+		if x, ok := x.Body.(*RecordReply_Store); ok {
+			return x.Store
+		}
+	}
+	return nil
+}
+
+func (x *RecordReply) GetFind() *FindReply {
+	if x != nil {
+		if x, ok := x.Body.(*RecordReply_Find); ok {
+			return x.Find
+		}
+	}
+	return nil
+}
+
+func (x *RecordReply) GetCompare() *CompareReply {
+	if x != nil {
+		if x, ok := x.Body.(*RecordReply_Compare); ok {
+			return x.Compare
+		}
+	}
+	return nil
+}
+
+func (x *RecordReply) GetFetch() *FetchReply {
+	if x != nil {
+		if x, ok := x.Body.(*RecordReply_Fetch); ok {
+			return x.Fetch
+		}
+	}
+	return nil
+}
+
+func (x *RecordReply) GetLocate() *LocateReply {
+	if x != nil {
+		if x, ok := x.Body.(*RecordReply_Locate); ok {
+			return x.Locate
+		}
+	}
+	return nil
+}
+
+type isRecordReply_Body interface {
+	isRecordReply_Body()
+}
+
+type RecordReply_Store struct {
+	Store *StoreReply `protobuf:"bytes,1,opt,name=store,proto3,oneof"`
+}
+
+type RecordReply_Find struct {
+	Find *FindReply `protobuf:"bytes,2,opt,name=find,proto3,oneof"`
+}
+
+type RecordReply_Compare struct {
+	Compare *CompareReply `protobuf:"bytes,3,opt,name=compare,proto3,oneof"`
+}
+
+type RecordReply_Fetch struct {
+	Fetch *FetchReply `protobuf:"bytes,4,opt,name=fetch,proto3,oneof"`
+}
+
+type RecordReply_Locate struct {
+	Locate *LocateReply `protobuf:"bytes,5,opt,name=locate,proto3,oneof"`
+}
+
+func (*RecordReply_Store) isRecordReply_Body() {}
+
+func (*RecordReply_Find) isRecordReply_Body() {}
+
+func (*RecordReply_Compare) isRecordReply_Body() {}
+
+func (*RecordReply_Fetch) isRecordReply_Body() {}
+
+func (*RecordReply_Locate) isRecordReply_Body() {}
+
+// StoreCall asks to store records.
+type StoreCall struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Records []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// The sealed peer records of the providers that the records name, each once,
+	// in any order.
+	Peers         [][]byte `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreCall) Reset() {
+	*x = StoreCall{}
+	mi := &file_pastry_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreCall) ProtoMessage() {}
+
+func (x *StoreCall) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreCall.ProtoReflect.Descriptor instead.
+func (*StoreCall) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StoreCall) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *StoreCall) GetPeers() [][]byte {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+// StoreReply says of each record of the call, in the same order, what became of
+// it.
+type StoreReply struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Outcomes []RecordOutcome        `protobuf:"varint,1,rep,packed,name=outcomes,proto3,enum=pastry.pb.RecordOutcome" json:"outcomes,omitempty"`
+	// From a root, the last key, going up from the one the call was routed to,
+	// whose replica set it sees.
+	Last          []byte `protobuf:"bytes,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreReply) Reset() {
+	*x = StoreReply{}
+	mi := &file_pastry_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreReply) ProtoMessage() {}
+
+func (x *StoreReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreReply.ProtoReflect.Descriptor instead.
+func (*StoreReply) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StoreReply) GetOutcomes() []RecordOutcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+func (x *StoreReply) GetLast() []byte {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+// FindCall asks for the records of a name.
+type FindCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  RecordType             `protobuf:"varint,1,opt,name=type,proto3,enum=pastry.pb.RecordType" json:"type,omitempty"`
+	// The multihash, the key of the value, or the peer ID.
+	Name []byte `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The most providers wanted, at least 1, and how many to pass over before.
+	Limit  uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	Offset uint32 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	// How many replicas the root must hear before it answers, at most as many as
+	// there are. Zero leaves it to the root, which answers at once when it holds
+	// something and is complete.
+	Quorum        uint32 `protobuf:"varint,5,opt,name=quorum,proto3" json:"quorum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindCall) Reset() {
+	*x = FindCall{}
+	mi := &file_pastry_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindCall) ProtoMessage() {}
+
+func (x *FindCall) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindCall.ProtoReflect.Descriptor instead.
+func (*FindCall) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FindCall) GetType() RecordType {
+	if x != nil {
+		return x.Type
+	}
+	return RecordType_RECORD_TYPE_UNSPECIFIED
+}
+
+func (x *FindCall) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *FindCall) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *FindCall) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *FindCall) GetQuorum() uint32 {
+	if x != nil {
+		return x.Quorum
+	}
+	return 0
+}
+
+// FindReply holds what was found.
+type FindReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Providers, those that expire last first; or at most one value or peer record.
+	Records []*Record `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// The sealed peer records of the providers, in any order.
+	Peers [][]byte `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	// How many providers there are, those not sent included.
+	Total uint32 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	// How many replicas were heard, the replier included.
+	Heard uint32 `protobuf:"varint,4,opt,name=heard,proto3" json:"heard,omitempty"`
+	// Set when the replier has compared its records with a majority of the
+	// replica set since it became part of it.
+	Complete      bool `protobuf:"varint,5,opt,name=complete,proto3" json:"complete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindReply) Reset() {
+	*x = FindReply{}
+	mi := &file_pastry_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindReply) ProtoMessage() {}
+
+func (x *FindReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindReply.ProtoReflect.Descriptor instead.
+func (*FindReply) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *FindReply) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *FindReply) GetPeers() [][]byte {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *FindReply) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *FindReply) GetHeard() uint32 {
+	if x != nil {
+		return x.Heard
+	}
+	return 0
+}
+
+func (x *FindReply) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+// An Arc is a part of the ring with a summary of the records in it.
+type Arc struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first and the last key, going up, both included.
+	First []byte `protobuf:"bytes,1,opt,name=first,proto3" json:"first,omitempty"`
+	Last  []byte `protobuf:"bytes,2,opt,name=last,proto3" json:"last,omitempty"`
+	// The sum modulo 2^128 of the fingerprints of the records, 16 bytes, and how
+	// many they are.
+	Sum           []byte `protobuf:"bytes,3,opt,name=sum,proto3" json:"sum,omitempty"`
+	Count         uint64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Arc) Reset() {
+	*x = Arc{}
+	mi := &file_pastry_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Arc) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Arc) ProtoMessage() {}
+
+func (x *Arc) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Arc.ProtoReflect.Descriptor instead.
+func (*Arc) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Arc) GetFirst() []byte {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *Arc) GetLast() []byte {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *Arc) GetSum() []byte {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
+}
+
+func (x *Arc) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// CompareCall asks a member to compare its records with those of the sender.
+type CompareCall struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Arcs          []*Arc                 `protobuf:"bytes,1,rep,name=arcs,proto3" json:"arcs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareCall) Reset() {
+	*x = CompareCall{}
+	mi := &file_pastry_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareCall) ProtoMessage() {}
+
+func (x *CompareCall) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareCall.ProtoReflect.Descriptor instead.
+func (*CompareCall) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CompareCall) GetArcs() []*Arc {
+	if x != nil {
+		return x.Arcs
+	}
+	return nil
+}
+
+// CompareReply has a verdict for each arc of the call, in the same order.
+type CompareReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Verdicts      []*Verdict             `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareReply) Reset() {
+	*x = CompareReply{}
+	mi := &file_pastry_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareReply) ProtoMessage() {}
+
+func (x *CompareReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareReply.ProtoReflect.Descriptor instead.
+func (*CompareReply) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CompareReply) GetVerdicts() []*Verdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+// A Verdict is the outcome of the comparison of an arc. Without parts, and not
+// listed, both hold the same.
+type Verdict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replier's summaries of parts that make up the arc, in order.
+	Parts []*Arc `protobuf:"bytes,1,rep,name=parts,proto3" json:"parts,omitempty"`
+	// Set when items lists all that the replier holds in the arc.
+	Listed bool `protobuf:"varint,2,opt,name=listed,proto3" json:"listed,omitempty"`
+	// Each 40 bytes: the key, the rest of the record's ID (16 bytes), and its
+	// version (8 bytes), in ascending order.
+	Items         []byte `protobuf:"bytes,3,opt,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Verdict) Reset() {
+	*x = Verdict{}
+	mi := &file_pastry_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Verdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Verdict) ProtoMessage() {}
+
+func (x *Verdict) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
+func (*Verdict) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Verdict) GetParts() []*Arc {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *Verdict) GetListed() bool {
+	if x != nil {
+		return x.Listed
+	}
+	return false
+}
+
+func (x *Verdict) GetItems() []byte {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// FetchCall asks a member for records by their IDs, 32 bytes each: key and rest.
+type FetchCall struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []byte                 `protobuf:"bytes,1,opt,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchCall) Reset() {
+	*x = FetchCall{}
+	mi := &file_pastry_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchCall) ProtoMessage() {}
+
+func (x *FetchCall) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchCall.ProtoReflect.Descriptor instead.
+func (*FetchCall) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FetchCall) GetIds() []byte {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+// FetchReply holds those of the records asked for that the member holds and that
+// fit, from the first one on; what is missing is asked for again.
+type FetchReply struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Records []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	Peers   [][]byte               `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	// How many of the IDs were dealt with.
+	Done          uint32 `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchReply) Reset() {
+	*x = FetchReply{}
+	mi := &file_pastry_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchReply) ProtoMessage() {}
+
+func (x *FetchReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchReply.ProtoReflect.Descriptor instead.
+func (*FetchReply) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *FetchReply) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *FetchReply) GetPeers() [][]byte {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *FetchReply) GetDone() uint32 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+// LocateCall asks the root of a key who is nearest to the key.
+type LocateCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most members wanted, at most 128.
+	Count         uint32 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocateCall) Reset() {
+	*x = LocateCall{}
+	mi := &file_pastry_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocateCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocateCall) ProtoMessage() {}
+
+func (x *LocateCall) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocateCall.ProtoReflect.Descriptor instead.
+func (*LocateCall) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *LocateCall) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// LocateReply names members, nearest first.
+type LocateReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Members       []*Contact             `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocateReply) Reset() {
+	*x = LocateReply{}
+	mi := &file_pastry_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocateReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocateReply) ProtoMessage() {}
+
+func (x *LocateReply) ProtoReflect() protoreflect.Message {
+	mi := &file_pastry_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocateReply.ProtoReflect.Descriptor instead.
+func (*LocateReply) Descriptor() ([]byte, []int) {
+	return file_pastry_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *LocateReply) GetMembers() []*Contact {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
 // ProviderRecord is what a provider signs.
 type ProviderRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1733,7 +2914,7 @@ type ProviderRecord struct {
 
 func (x *ProviderRecord) Reset() {
 	*x = ProviderRecord{}
-	mi := &file_pastry_proto_msgTypes[15]
+	mi := &file_pastry_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +2926,7 @@ func (x *ProviderRecord) String() string {
 func (*ProviderRecord) ProtoMessage() {}
 
 func (x *ProviderRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[15]
+	mi := &file_pastry_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +2939,7 @@ func (x *ProviderRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProviderRecord.ProtoReflect.Descriptor instead.
 func (*ProviderRecord) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{15}
+	return file_pastry_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ProviderRecord) GetMultihash() []byte {
@@ -1890,7 +3071,72 @@ const file_pastry_proto_rawDesc = "" +
 	"\bProvider\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\fR\x06record\x12\x1f\n" +
 	"\vpeer_record\x18\x02 \x01(\fR\n" +
-	"peerRecord\"s\n" +
+	"peerRecord\"z\n" +
+	"\x06Record\x12)\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x15.pastry.pb.RecordTypeR\x04type\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\fR\x04name\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x04 \x01(\x04R\texpiresMs\"\x80\x02\n" +
+	"\n" +
+	"RecordCall\x12,\n" +
+	"\x05store\x18\x01 \x01(\v2\x14.pastry.pb.StoreCallH\x00R\x05store\x12)\n" +
+	"\x04find\x18\x02 \x01(\v2\x13.pastry.pb.FindCallH\x00R\x04find\x122\n" +
+	"\acompare\x18\x03 \x01(\v2\x16.pastry.pb.CompareCallH\x00R\acompare\x12,\n" +
+	"\x05fetch\x18\x04 \x01(\v2\x14.pastry.pb.FetchCallH\x00R\x05fetch\x12/\n" +
+	"\x06locate\x18\x05 \x01(\v2\x15.pastry.pb.LocateCallH\x00R\x06locateB\x06\n" +
+	"\x04body\"\x86\x02\n" +
+	"\vRecordReply\x12-\n" +
+	"\x05store\x18\x01 \x01(\v2\x15.pastry.pb.StoreReplyH\x00R\x05store\x12*\n" +
+	"\x04find\x18\x02 \x01(\v2\x14.pastry.pb.FindReplyH\x00R\x04find\x123\n" +
+	"\acompare\x18\x03 \x01(\v2\x17.pastry.pb.CompareReplyH\x00R\acompare\x12-\n" +
+	"\x05fetch\x18\x04 \x01(\v2\x15.pastry.pb.FetchReplyH\x00R\x05fetch\x120\n" +
+	"\x06locate\x18\x05 \x01(\v2\x16.pastry.pb.LocateReplyH\x00R\x06locateB\x06\n" +
+	"\x04body\"N\n" +
+	"\tStoreCall\x12+\n" +
+	"\arecords\x18\x01 \x03(\v2\x11.pastry.pb.RecordR\arecords\x12\x14\n" +
+	"\x05peers\x18\x02 \x03(\fR\x05peers\"V\n" +
+	"\n" +
+	"StoreReply\x124\n" +
+	"\boutcomes\x18\x01 \x03(\x0e2\x18.pastry.pb.RecordOutcomeR\boutcomes\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\fR\x04last\"\x8f\x01\n" +
+	"\bFindCall\x12)\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x15.pastry.pb.RecordTypeR\x04type\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\fR\x04name\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\rR\x06offset\x12\x16\n" +
+	"\x06quorum\x18\x05 \x01(\rR\x06quorum\"\x96\x01\n" +
+	"\tFindReply\x12+\n" +
+	"\arecords\x18\x01 \x03(\v2\x11.pastry.pb.RecordR\arecords\x12\x14\n" +
+	"\x05peers\x18\x02 \x03(\fR\x05peers\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\rR\x05total\x12\x14\n" +
+	"\x05heard\x18\x04 \x01(\rR\x05heard\x12\x1a\n" +
+	"\bcomplete\x18\x05 \x01(\bR\bcomplete\"W\n" +
+	"\x03Arc\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\fR\x05first\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\fR\x04last\x12\x10\n" +
+	"\x03sum\x18\x03 \x01(\fR\x03sum\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\"1\n" +
+	"\vCompareCall\x12\"\n" +
+	"\x04arcs\x18\x01 \x03(\v2\x0e.pastry.pb.ArcR\x04arcs\">\n" +
+	"\fCompareReply\x12.\n" +
+	"\bverdicts\x18\x01 \x03(\v2\x12.pastry.pb.VerdictR\bverdicts\"]\n" +
+	"\aVerdict\x12$\n" +
+	"\x05parts\x18\x01 \x03(\v2\x0e.pastry.pb.ArcR\x05parts\x12\x16\n" +
+	"\x06listed\x18\x02 \x01(\bR\x06listed\x12\x14\n" +
+	"\x05items\x18\x03 \x01(\fR\x05items\"\x1d\n" +
+	"\tFetchCall\x12\x10\n" +
+	"\x03ids\x18\x01 \x01(\fR\x03ids\"c\n" +
+	"\n" +
+	"FetchReply\x12+\n" +
+	"\arecords\x18\x01 \x03(\v2\x11.pastry.pb.RecordR\arecords\x12\x14\n" +
+	"\x05peers\x18\x02 \x03(\fR\x05peers\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\rR\x04done\"\"\n" +
+	"\n" +
+	"LocateCall\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\rR\x05count\";\n" +
+	"\vLocateReply\x12,\n" +
+	"\amembers\x18\x01 \x03(\v2\x12.pastry.pb.ContactR\amembers\"s\n" +
 	"\x0eProviderRecord\x12\x1c\n" +
 	"\tmultihash\x18\x01 \x01(\fR\tmultihash\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12\x10\n" +
@@ -1946,7 +3192,24 @@ const file_pastry_proto_rawDesc = "" +
 	"\fRecordStatus\x12\x14\n" +
 	"\x10RECORD_STATUS_OK\x10\x00\x12\x19\n" +
 	"\x15RECORD_STATUS_REFUSED\x10\x01\x12\x16\n" +
-	"\x12RECORD_STATUS_FULL\x10\x02B Z\x1egithub.com/secondbit/pastry/pbb\x06proto3"
+	"\x12RECORD_STATUS_FULL\x10\x02*p\n" +
+	"\n" +
+	"RecordType\x12\x1b\n" +
+	"\x17RECORD_TYPE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14RECORD_TYPE_PROVIDER\x10\x01\x12\x15\n" +
+	"\x11RECORD_TYPE_VALUE\x10\x02\x12\x14\n" +
+	"\x10RECORD_TYPE_PEER\x10\x03*\xa4\x02\n" +
+	"\rRecordOutcome\x12\x15\n" +
+	"\x11RECORD_OUTCOME_OK\x10\x00\x12\x19\n" +
+	"\x15RECORD_OUTCOME_FORGED\x10\x01\x12\x1a\n" +
+	"\x16RECORD_OUTCOME_EXPIRED\x10\x02\x12\x18\n" +
+	"\x14RECORD_OUTCOME_STALE\x10\x03\x12\x1a\n" +
+	"\x16RECORD_OUTCOME_INVALID\x10\x04\x12\x1c\n" +
+	"\x18RECORD_OUTCOME_TOO_LARGE\x10\x05\x12\x1e\n" +
+	"\x1aRECORD_OUTCOME_UNADDRESSED\x10\x06\x12\x17\n" +
+	"\x13RECORD_OUTCOME_FULL\x10\a\x12\x1c\n" +
+	"\x18RECORD_OUTCOME_ELSEWHERE\x10\b\x12\x1a\n" +
+	"\x16RECORD_OUTCOME_TOO_FEW\x10\tB Z\x1egithub.com/secondbit/pastry/pbb\x06proto3"
 
 var (
 	file_pastry_proto_rawDescOnce sync.Once
@@ -1960,56 +3223,93 @@ func file_pastry_proto_rawDescGZIP() []byte {
 	return file_pastry_proto_rawDescData
 }
 
-var file_pastry_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_pastry_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_pastry_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_pastry_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_pastry_proto_goTypes = []any{
 	(Kind)(0),              // 0: pastry.pb.Kind
 	(State)(0),             // 1: pastry.pb.State
 	(Code)(0),              // 2: pastry.pb.Code
 	(RecordKind)(0),        // 3: pastry.pb.RecordKind
 	(RecordStatus)(0),      // 4: pastry.pb.RecordStatus
-	(*Frame)(nil),          // 5: pastry.pb.Frame
-	(*Hello)(nil),          // 6: pastry.pb.Hello
-	(*Proof)(nil),          // 7: pastry.pb.Proof
-	(*Contact)(nil),        // 8: pastry.pb.Contact
-	(*Packet)(nil),         // 9: pastry.pb.Packet
-	(*Routed)(nil),         // 10: pastry.pb.Routed
-	(*Answer)(nil),         // 11: pastry.pb.Answer
-	(*Delivery)(nil),       // 12: pastry.pb.Delivery
-	(*OriginAuth)(nil),     // 13: pastry.pb.OriginAuth
-	(*Change)(nil),         // 14: pastry.pb.Change
-	(*RootAuth)(nil),       // 15: pastry.pb.RootAuth
-	(*Contacts)(nil),       // 16: pastry.pb.Contacts
-	(*RecordRequest)(nil),  // 17: pastry.pb.RecordRequest
-	(*RecordResponse)(nil), // 18: pastry.pb.RecordResponse
-	(*Provider)(nil),       // 19: pastry.pb.Provider
-	(*ProviderRecord)(nil), // 20: pastry.pb.ProviderRecord
+	(RecordType)(0),        // 5: pastry.pb.RecordType
+	(RecordOutcome)(0),     // 6: pastry.pb.RecordOutcome
+	(*Frame)(nil),          // 7: pastry.pb.Frame
+	(*Hello)(nil),          // 8: pastry.pb.Hello
+	(*Proof)(nil),          // 9: pastry.pb.Proof
+	(*Contact)(nil),        // 10: pastry.pb.Contact
+	(*Packet)(nil),         // 11: pastry.pb.Packet
+	(*Routed)(nil),         // 12: pastry.pb.Routed
+	(*Answer)(nil),         // 13: pastry.pb.Answer
+	(*Delivery)(nil),       // 14: pastry.pb.Delivery
+	(*OriginAuth)(nil),     // 15: pastry.pb.OriginAuth
+	(*Change)(nil),         // 16: pastry.pb.Change
+	(*RootAuth)(nil),       // 17: pastry.pb.RootAuth
+	(*Contacts)(nil),       // 18: pastry.pb.Contacts
+	(*RecordRequest)(nil),  // 19: pastry.pb.RecordRequest
+	(*RecordResponse)(nil), // 20: pastry.pb.RecordResponse
+	(*Provider)(nil),       // 21: pastry.pb.Provider
+	(*Record)(nil),         // 22: pastry.pb.Record
+	(*RecordCall)(nil),     // 23: pastry.pb.RecordCall
+	(*RecordReply)(nil),    // 24: pastry.pb.RecordReply
+	(*StoreCall)(nil),      // 25: pastry.pb.StoreCall
+	(*StoreReply)(nil),     // 26: pastry.pb.StoreReply
+	(*FindCall)(nil),       // 27: pastry.pb.FindCall
+	(*FindReply)(nil),      // 28: pastry.pb.FindReply
+	(*Arc)(nil),            // 29: pastry.pb.Arc
+	(*CompareCall)(nil),    // 30: pastry.pb.CompareCall
+	(*CompareReply)(nil),   // 31: pastry.pb.CompareReply
+	(*Verdict)(nil),        // 32: pastry.pb.Verdict
+	(*FetchCall)(nil),      // 33: pastry.pb.FetchCall
+	(*FetchReply)(nil),     // 34: pastry.pb.FetchReply
+	(*LocateCall)(nil),     // 35: pastry.pb.LocateCall
+	(*LocateReply)(nil),    // 36: pastry.pb.LocateReply
+	(*ProviderRecord)(nil), // 37: pastry.pb.ProviderRecord
 }
 var file_pastry_proto_depIdxs = []int32{
-	6,  // 0: pastry.pb.Frame.hello:type_name -> pastry.pb.Hello
-	7,  // 1: pastry.pb.Frame.proof:type_name -> pastry.pb.Proof
-	9,  // 2: pastry.pb.Frame.packet:type_name -> pastry.pb.Packet
-	8,  // 3: pastry.pb.Hello.contact:type_name -> pastry.pb.Contact
+	8,  // 0: pastry.pb.Frame.hello:type_name -> pastry.pb.Hello
+	9,  // 1: pastry.pb.Frame.proof:type_name -> pastry.pb.Proof
+	11, // 2: pastry.pb.Frame.packet:type_name -> pastry.pb.Packet
+	10, // 3: pastry.pb.Hello.contact:type_name -> pastry.pb.Contact
 	0,  // 4: pastry.pb.Packet.kind:type_name -> pastry.pb.Kind
 	1,  // 5: pastry.pb.Packet.state:type_name -> pastry.pb.State
 	2,  // 6: pastry.pb.Packet.code:type_name -> pastry.pb.Code
-	10, // 7: pastry.pb.Packet.msg:type_name -> pastry.pb.Routed
-	11, // 8: pastry.pb.Packet.answer:type_name -> pastry.pb.Answer
-	8,  // 9: pastry.pb.Packet.contacts:type_name -> pastry.pb.Contact
-	12, // 10: pastry.pb.Packet.delivered:type_name -> pastry.pb.Delivery
+	12, // 7: pastry.pb.Packet.msg:type_name -> pastry.pb.Routed
+	13, // 8: pastry.pb.Packet.answer:type_name -> pastry.pb.Answer
+	10, // 9: pastry.pb.Packet.contacts:type_name -> pastry.pb.Contact
+	14, // 10: pastry.pb.Packet.delivered:type_name -> pastry.pb.Delivery
 	2,  // 11: pastry.pb.Answer.code:type_name -> pastry.pb.Code
-	8,  // 12: pastry.pb.Answer.contacts:type_name -> pastry.pb.Contact
-	14, // 13: pastry.pb.OriginAuth.changes:type_name -> pastry.pb.Change
-	8,  // 14: pastry.pb.Contacts.contacts:type_name -> pastry.pb.Contact
+	10, // 12: pastry.pb.Answer.contacts:type_name -> pastry.pb.Contact
+	16, // 13: pastry.pb.OriginAuth.changes:type_name -> pastry.pb.Change
+	10, // 14: pastry.pb.Contacts.contacts:type_name -> pastry.pb.Contact
 	3,  // 15: pastry.pb.RecordRequest.kind:type_name -> pastry.pb.RecordKind
-	19, // 16: pastry.pb.RecordRequest.provider:type_name -> pastry.pb.Provider
+	21, // 16: pastry.pb.RecordRequest.provider:type_name -> pastry.pb.Provider
 	4,  // 17: pastry.pb.RecordResponse.status:type_name -> pastry.pb.RecordStatus
-	19, // 18: pastry.pb.RecordResponse.providers:type_name -> pastry.pb.Provider
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	21, // 18: pastry.pb.RecordResponse.providers:type_name -> pastry.pb.Provider
+	5,  // 19: pastry.pb.Record.type:type_name -> pastry.pb.RecordType
+	25, // 20: pastry.pb.RecordCall.store:type_name -> pastry.pb.StoreCall
+	27, // 21: pastry.pb.RecordCall.find:type_name -> pastry.pb.FindCall
+	30, // 22: pastry.pb.RecordCall.compare:type_name -> pastry.pb.CompareCall
+	33, // 23: pastry.pb.RecordCall.fetch:type_name -> pastry.pb.FetchCall
+	35, // 24: pastry.pb.RecordCall.locate:type_name -> pastry.pb.LocateCall
+	26, // 25: pastry.pb.RecordReply.store:type_name -> pastry.pb.StoreReply
+	28, // 26: pastry.pb.RecordReply.find:type_name -> pastry.pb.FindReply
+	31, // 27: pastry.pb.RecordReply.compare:type_name -> pastry.pb.CompareReply
+	34, // 28: pastry.pb.RecordReply.fetch:type_name -> pastry.pb.FetchReply
+	36, // 29: pastry.pb.RecordReply.locate:type_name -> pastry.pb.LocateReply
+	22, // 30: pastry.pb.StoreCall.records:type_name -> pastry.pb.Record
+	6,  // 31: pastry.pb.StoreReply.outcomes:type_name -> pastry.pb.RecordOutcome
+	5,  // 32: pastry.pb.FindCall.type:type_name -> pastry.pb.RecordType
+	22, // 33: pastry.pb.FindReply.records:type_name -> pastry.pb.Record
+	29, // 34: pastry.pb.CompareCall.arcs:type_name -> pastry.pb.Arc
+	32, // 35: pastry.pb.CompareReply.verdicts:type_name -> pastry.pb.Verdict
+	29, // 36: pastry.pb.Verdict.parts:type_name -> pastry.pb.Arc
+	22, // 37: pastry.pb.FetchReply.records:type_name -> pastry.pb.Record
+	10, // 38: pastry.pb.LocateReply.members:type_name -> pastry.pb.Contact
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_pastry_proto_init() }
@@ -2022,13 +3322,27 @@ func file_pastry_proto_init() {
 		(*Frame_Proof)(nil),
 		(*Frame_Packet)(nil),
 	}
+	file_pastry_proto_msgTypes[16].OneofWrappers = []any{
+		(*RecordCall_Store)(nil),
+		(*RecordCall_Find)(nil),
+		(*RecordCall_Compare)(nil),
+		(*RecordCall_Fetch)(nil),
+		(*RecordCall_Locate)(nil),
+	}
+	file_pastry_proto_msgTypes[17].OneofWrappers = []any{
+		(*RecordReply_Store)(nil),
+		(*RecordReply_Find)(nil),
+		(*RecordReply_Compare)(nil),
+		(*RecordReply_Fetch)(nil),
+		(*RecordReply_Locate)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pastry_proto_rawDesc), len(file_pastry_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   16,
+			NumEnums:      7,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2,7 +2,6 @@ package records
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -23,10 +22,6 @@ const (
 	// MaxSealed is the longest sealed record in bytes.
 	MaxSealed = 4 << 10
 )
-
-// ErrForged is wrapped by the error for a sealed record that is malformed or
-// not signed by the peer it names.
-var ErrForged = errors.New("records: forged record")
 
 // providerCodec is the payload type of a sealed Provider.
 const providerCodec = "/pastry/provider-record"
