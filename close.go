@@ -14,6 +14,7 @@ func (n *Node) Close() error {
 	first := false
 	n.once.Do(func() { first = true })
 	if first {
+		n.keeper.upkeep.handOver()
 		close(n.closed)
 		n.post(Input{Kind: InLeave})
 		timer := time.NewTimer(closeTimeout)
@@ -64,5 +65,5 @@ func (n *Node) shutDown() error {
 	n.events.wait()
 	n.meter.close()
 	n.unprotect()
-	return errors.Join(stuck, n.disk.err())
+	return errors.Join(stuck, n.disk.err(), n.keeper.close())
 }

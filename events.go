@@ -61,9 +61,9 @@ const (
 
 // emitters holds an emitter for each type of event.
 type emitters struct {
-	leaves, joined, gone, heartbeat, state, err event.Emitter
-	queue                                       chan any
-	ended                                       chan struct{} // closed when run has ended
+	leaves, joined, gone, heartbeat, state, provide, err event.Emitter
+	queue                                                chan any
+	ended                                                chan struct{} // closed when run has ended
 }
 
 func newEmitters(h host.Host) (*emitters, error) {
@@ -72,7 +72,7 @@ func newEmitters(h host.Host) (*emitters, error) {
 		to  *event.Emitter
 		typ any
 	}{{&e.leaves, new(EvtLeafSetChanged)}, {&e.joined, new(EvtNodeJoined)}, {&e.gone, new(EvtNodeGone)}, {&e.heartbeat, new(EvtHeartbeat)},
-		{&e.state, new(EvtStateChanged)}, {&e.err, new(EvtError)}} {
+		{&e.state, new(EvtStateChanged)}, {&e.provide, new(EvtProvideProgress)}, {&e.err, new(EvtError)}} {
 		em, err := h.EventBus().Emitter(t.typ)
 		if err != nil {
 			e.close()
@@ -144,6 +144,8 @@ func (e *emitters) emit(ev any) {
 		em = e.heartbeat
 	case EvtStateChanged:
 		em = e.state
+	case EvtProvideProgress:
+		em = e.provide
 	}
 	if err := em.Emit(ev); err != nil {
 		log.Debugw("emit an event", "event", fmt.Sprintf("%T", ev), "err", err)
@@ -153,7 +155,7 @@ func (e *emitters) emit(ev any) {
 // close gives the emitters back. It may not be called while one of them waits
 // for a subscriber: the event bus is locked then.
 func (e *emitters) close() {
-	for _, em := range []event.Emitter{e.leaves, e.joined, e.gone, e.heartbeat, e.state, e.err} {
+	for _, em := range []event.Emitter{e.leaves, e.joined, e.gone, e.heartbeat, e.state, e.provide, e.err} {
 		if em != nil {
 			em.Close()
 		}

@@ -206,22 +206,6 @@ func (l *LeafSet) EstimateSize() float64 {
 	return float64(len(l.smaller)+len(l.larger)) / (float64(hi) / (1 << 64))
 }
 
-// surrounds reports whether the set spans everything as near to key as the
-// farthest of nodes, so that no node outside the set can be nearer.
-func (l *LeafSet) surrounds(key ring.ID, nodes []*Contact) bool {
-	reach := ring.Distance(key, nodes[len(nodes)-1].ID)
-	return l.spans(key.Sub(reach), key, key.Add(reach))
-}
-
-// spans reports whether going up from one point over another to a third stays
-// within the span of the set, which does not wrap.
-func (l *LeafSet) spans(from, over, to ring.ID) bool {
-	down, up := l.arcs()
-	start := l.self.Sub(down)
-	a, b, c := ring.Clockwise(start, from), ring.Clockwise(start, over), ring.Clockwise(start, to)
-	return a.Compare(b) <= 0 && b.Compare(c) <= 0 && c.Compare(down.Add(up)) <= 0
-}
-
 // sortByDistance orders contacts by ring distance to key, nearest first.
 func sortByDistance(cs []*Contact, key ring.ID) {
 	slices.SortFunc(cs, func(a, b *Contact) int { return ring.CompareDistance(key, a.ID, b.ID) })

@@ -129,11 +129,21 @@ func (n *Node) act(a *Action) {
 
 func (n *Node) setState(s State) {
 	n.state.Store(int32(s))
+	n.look()
+	if s == StateClient {
+		n.mayHaveMoved()
+	}
 	n.mu.Lock()
 	close(n.changed)
 	n.changed = make(chan struct{})
 	n.mu.Unlock()
 	n.events.post(EvtStateChanged{State: s})
+}
+
+// look notes what the node sees of the ring.
+func (n *Node) look() {
+	n.sight.Store(newSight(n.raw))
+	n.keeper.upkeep.changed()
 }
 
 // leavesChanged protects the connections to leaves and tells subscribers.
@@ -152,6 +162,7 @@ func (n *Node) leavesChanged() {
 		}
 	}
 	n.leaves = now
+	n.look()
 	n.events.post(ev)
 	n.disk.changed()
 }

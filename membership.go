@@ -10,7 +10,8 @@ import (
 
 // Join makes the node join the ring through any of the peers given, the
 // bootstrap peers, or the contacts of an earlier run, and returns when it is
-// active: its leaf set is complete and it can be root. Without any of them it
+// active: its leaf set is complete and it can be root. A client then knows
+// members, and FindPeer of others finds it. Without any of them it
 // becomes the first node of a ring. The addresses given are dialled.
 //
 // On a node that is active already, Join looks for another part of the ring
@@ -26,6 +27,11 @@ func (n *Node) Join(ctx context.Context, peers ...peer.AddrInfo) error {
 	}
 	if err := n.await(ctx, n.Ready); err != nil {
 		return n.joinError(err, contacts)
+	}
+	if n.State() == StateClient {
+		if err := n.publishOnce(ctx); err != nil {
+			log.Infow("peer record not published yet; it will be tried again", "err", err)
+		}
 	}
 	return nil
 }

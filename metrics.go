@@ -89,6 +89,9 @@ func (m *meter) Collect(ch chan<- prometheus.Metric) {
 	for _, metric := range ms {
 		ch <- metric
 	}
+	for _, metric := range m.n.keeper.metrics() {
+		ch <- metric
+	}
 	m.hops.Collect(ch)
 }
 

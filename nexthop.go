@@ -64,6 +64,18 @@ func (n *RawNode) anyClosest(key ring.ID, skip func(ring.ID) bool) *Contact {
 	return best
 }
 
+// view returns what n sees of the ring, itself included, and the members whose
+// ids these are.
+func (n *RawNode) view() (ring.View, []*Contact) {
+	all := n.leaves.AppendMembers(make([]*Contact, 0, n.cfg.LeafSetSize+1))
+	all = slices.Insert(all, len(all)-len(n.leaves.Larger()), n.self)
+	v := ring.View{IDs: make([]ring.ID, len(all)), Whole: n.leaves.Wraps()}
+	for i, c := range all {
+		v.IDs[i] = c.ID
+	}
+	return v, all
+}
+
 // Replicas appends the k nodes closest to key, self included where it belongs,
 // nearest first: the nodes that hold the key's replicas. It reports false, and
 // appends nothing, when they lie outside the leaf set, so that n cannot know
@@ -72,19 +84,12 @@ func (n *RawNode) Replicas(to []*Contact, key ring.ID, k int) ([]*Contact, bool)
 	if n.state != StateActive || !n.leaves.Covers(key) {
 		return to, false
 	}
-	if k <= 0 {
-		return to, true
+	v, all := n.view()
+	places, ok := v.AppendReplicas(nil, key, k)
+	for _, i := range places {
+		to = append(to, all[i])
 	}
-	all := append(n.leaves.AppendMembers(nil), n.self)
-	sortByDistance(all, key)
-	if k > len(all) && !n.leaves.Wraps() {
-		return to, false
-	}
-	all = all[:min(k, len(all))]
-	if !n.leaves.Wraps() && !n.leaves.surrounds(key, all) {
-		return to, false
-	}
-	return append(to, all...), true
+	return to, ok
 }
 
 // Range returns the arc of keys, going up from first to last, both included,
@@ -93,26 +98,9 @@ func (n *RawNode) Replicas(to []*Contact, key ring.ID, k int) ([]*Contact, bool)
 // When the ring has at most rank+1 nodes, the arc is the whole ring and last
 // comes right before first.
 func (n *RawNode) Range(member ring.ID, rank int) (first, last ring.ID, ok bool) {
-	if n.state != StateActive || rank < 0 || member != n.self.ID && n.leaves.Get(member) == nil {
+	if n.state != StateActive {
 		return first, last, false
 	}
-	all := append(n.leaves.AppendMembers(nil), n.self)
-	one := ring.FromUint64s(0, 1)
-	if len(all) <= rank+1 {
-		return member, member.Sub(one), n.leaves.Wraps()
-	}
-	// The member loses a key when rank+1 nodes are closer: beyond the middle
-	// between it and the node rank+1 places away.
-	up := func(c *Contact) ring.ID { return ring.Clockwise(member, c.ID) }
-	slices.SortFunc(all, func(a, b *Contact) int { return up(a).Compare(up(b)) })
-	above, below := all[rank+1], all[len(all)-rank-1]
-	last = member.Add(up(above).Half())
-	if !ring.Closer(last, member, above.ID) {
-		last = last.Sub(one)
-	}
-	first = member.Sub(ring.Clockwise(below.ID, member).Half())
-	if !ring.Closer(first, member, below.ID) {
-		first = first.Add(one)
-	}
-	return first, last, n.leaves.Wraps() || n.leaves.spans(below.ID, member, above.ID)
+	v, _ := n.view()
+	return v.Range(v.Index(member), rank)
 }

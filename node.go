@@ -27,15 +27,17 @@ var ErrClosed = errors.New("pastry: node closed")
 // One goroutine owns the routing state, a RawNode, and never waits for the
 // network; each neighbour has a stream with a reader and a writer of its own.
 type Node struct {
-	host   host.Host
-	opts   *options
-	start  time.Time
-	signer *signer
-	book   *contactBook
-	links  *links
-	events *emitters
-	disk   *contactStore
-	meter  *meter
+	host     host.Host
+	opts     *options
+	start    time.Time
+	signer   *signer
+	book     *contactBook
+	links    *links
+	events   *emitters
+	disk     *contactStore
+	meter    *meter
+	keeper   *keeper
+	provider *provider
 
 	ctx    context.Context // ends when the node is closed
 	cancel context.CancelFunc
@@ -45,17 +47,19 @@ type Node struct {
 	gone   chan struct{} // closed when Close has finished
 	err    error         // of Close, set before gone is closed
 
-	inputs chan Input           // to the core, from everywhere
-	asks   chan func(*RawNode)  // to be run by the core's goroutine
-	wake   chan struct{}        // some link has packets
-	local  []Input              // from the core's own goroutine
-	raw    *RawNode             // owned by the core's goroutine
-	rng    *rand.Rand           // owned by the core's goroutine
-	tagged map[peer.ID]struct{} // owned by the core's goroutine
-	leaves map[peer.ID]struct{} // protected; owned by the core's goroutine
+	inputs    chan Input           // to the core, from everywhere
+	asks      chan func(*RawNode)  // to be run by the core's goroutine
+	wake      chan struct{}        // some link has packets
+	republish chan struct{}        // a client's peer record may be out of date
+	local     []Input              // from the core's own goroutine
+	raw       *RawNode             // owned by the core's goroutine
+	rng       *rand.Rand           // owned by the core's goroutine
+	tagged    map[peer.ID]struct{} // owned by the core's goroutine
+	leaves    map[peer.ID]struct{} // protected; owned by the core's goroutine
 
 	self  atomic.Pointer[Contact]
 	state atomic.Int32
+	sight atomic.Pointer[sight]
 
 	mu      sync.Mutex // guards what follows
 	ending  bool
@@ -85,7 +89,7 @@ func New(h host.Host, opts ...Option) (*Node, error) {
 	n := &Node{
 		host: h, opts: o, start: time.Now(), signer: sign, book: newContactBook(4096),
 		closed: make(chan struct{}), stop: make(chan struct{}), gone: make(chan struct{}),
-		inputs: make(chan Input, 1024), asks: make(chan func(*RawNode)), wake: make(chan struct{}, 1),
+		inputs: make(chan Input, 1024), asks: make(chan func(*RawNode)), wake: make(chan struct{}, 1), republish: make(chan struct{}, 1),
 		calls: make(map[MessageID]chan outcome), apps: make(map[string]*app), changed: make(chan struct{}),
 		tagged: make(map[peer.ID]struct{}), leaves: make(map[peer.ID]struct{}),
 	}
@@ -116,21 +120,28 @@ func (n *Node) init() (err error) {
 		n.events.close()
 		return err
 	}
-	if n.meter, err = newMeter(n); err != nil {
+	if err := n.startRecords(); err != nil {
 		watch.close()
 		n.events.close()
 		return err
 	}
-	if err := n.startRecords(); err != nil {
+	if n.meter, err = newMeter(n); err != nil {
+		watch.close()
+		n.events.close()
+		return errors.Join(err, n.keeper.close())
+	}
+	if err := n.startProvider(); err != nil {
 		watch.close()
 		n.events.close()
 		n.meter.close()
-		return err
+		return errors.Join(err, n.keeper.close())
 	}
 	n.spawn(n.run)
 	go n.events.run(n.stop)
 	n.spawn(watch.run)
 	n.spawn(n.keepContacts)
+	n.spawn(n.keeper.upkeep.run)
+	n.spawn(n.publish)
 	n.serve(n.opts.mode != ModeClient)
 	return nil
 }
@@ -152,6 +163,7 @@ func (n *Node) newCore(client bool, epoch uint64) error {
 		return err
 	}
 	n.raw = raw
+	n.sight.Store(newSight(raw))
 	n.self.Store(c)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	ds "github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
+	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,16 +56,21 @@ type options struct {
 	replication int
 	registerer  prometheus.Registerer
 	perLink     int // packets a second accepted from one neighbour
+	validator   record.Validator
+	namespaces  record.NamespacedValidator
+	limits      RecordLimits
+	repairRate  int // bytes a second
 }
 
 func newOptions(opts []Option) (*options, error) {
-	o := &options{protocol: ProtocolID, replication: 8, perLink: 100_000}
+	o := &options{protocol: ProtocolID, replication: 8, perLink: 100_000, limits: defaultLimits, repairRate: defaultRepairRate}
 	var errs []error
 	for _, opt := range opts {
 		if err := opt(o); err != nil {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, o.finishValidator())
 	if o.store == nil {
 		o.store = dssync.MutexWrap(ds.NewMapDatastore())
 	}

@@ -7,12 +7,12 @@ import (
 	"sync"
 	"time"
 
+	ds "github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/namespace"
 	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
-	"github.com/multiformats/go-multihash"
 	"google.golang.org/protobuf/proto"
 
-	records "github.com/secondbit/pastry/internal/records0"
+	"github.com/secondbit/pastry/internal/records"
 	"github.com/secondbit/pastry/pb"
 	"github.com/secondbit/pastry/ring"
 )
@@ -20,47 +20,79 @@ import (
 const (
 	recordsApp       = reserved + "records"
 	providerValidity = 48 * time.Hour
-	maxProviders     = 200 // in one response
+	replyRoom        = maxPayload - 4<<10 // bytes of records in one call or reply
+	maxProviders     = 1024               // in one reply
+	maxLocated       = 128                // in one reply
+	maxFetched       = 4096               // records asked for in one call
 )
 
-// recordLimits bound what a node holds for others.
-var recordLimits = records.Limits{Keys: 1 << 20, PerKey: 1024, Bytes: 1 << 30}
+// The reasons for which a record is refused. Errors of Provide, ProvideMany and
+// PutValue wrap them beside ErrNotStored. Each refusal is counted, see
+// WithMetrics.
+var (
+	ErrRecordForged      = records.ErrForged      // malformed, or not signed by the peer it names
+	ErrRecordExpired     = records.ErrExpired     // no longer valid
+	ErrRecordStale       = records.ErrStale       // a newer or better one is held
+	ErrRecordInvalid     = records.ErrInvalid     // the validator of its namespace refuses it
+	ErrRecordTooLarge    = records.ErrTooLarge    // beyond RecordLimits
+	ErrRecordUnaddressed = records.ErrUnaddressed // no address comes with it
+	ErrRecordFull        = records.ErrFull        // a limit of the holders is reached
+)
 
-// keeper is the application that keeps provider records: on the root of a key,
-// and on the nodes of its replica set, which the root tells and asks. Records
-// are held in memory.
+// RecordLimits bound what a node holds for others. Zero means unbounded.
+type RecordLimits = records.Limits
+
+// keeper is the application that keeps records: for all as a replica, and for
+// this node itself.
 type keeper struct {
-	n     *Node
-	calls chan struct{} // a token for each call to a replica under way
+	n      *Node
+	opener *records.Opener
+	held   *records.Store // as a replica
+	own    *records.Store // what this node provides and has put, announced or not
+	upkeep *upkeep
+	calls  chan struct{} // a token for each call to a replica under way
+	counts recordCounts
 
-	mu   sync.Mutex     // guards what follows
-	held *records.Store // as a replica
-	own  *records.Store // what this node provides, announced or not
-	seq  uint64         // of the last record of this node's own
+	mu  sync.Mutex // guards what follows
+	seq uint64     // of the last record of this node's own
 }
 
-// startRecords registers the keeper.
+// maxReplicaCalls is how many calls to replicas one node has under way.
+const maxReplicaCalls = 1024
+
+// startRecords opens the stores and registers the keeper.
 func (n *Node) startRecords() error {
-	return n.register(recordsApp, &keeper{
-		n:     n,
-		calls: make(chan struct{}, maxReplicaCalls),
-		held:  records.NewStore(recordLimits),
-		own:   records.NewStore(records.Limits{}),
-	})
+	o := n.opts
+	k := &keeper{n: n, calls: make(chan struct{}, maxReplicaCalls),
+		opener: &records.Opener{Validator: o.validator, Limits: o.limits}}
+	prefix := ds.NewKey("/pastry").ChildString(string(o.protocol))
+	var err error
+	if k.held, err = k.open(prefix.ChildString("held"), o.limits); err != nil {
+		return err
+	}
+	if k.own, err = k.open(prefix.ChildString("own"), RecordLimits{}); err != nil {
+		return errors.Join(err, k.held.Close())
+	}
+	k.upkeep = newUpkeep(k)
+	n.keeper = k
+	if err := n.register(recordsApp, k); err != nil {
+		return errors.Join(err, k.close())
+	}
+	return nil
 }
 
-// keeper returns the application that startRecords registered.
-func (n *Node) keeper() (*keeper, error) {
-	select {
-	case <-n.closed:
-		return nil, ErrClosed
-	default:
+func (k *keeper) open(prefix ds.Key, limits RecordLimits) (*records.Store, error) {
+	s, err := records.OpenStore(k.n.ctx, records.StoreConfig{
+		Datastore: namespace.Wrap(k.n.opts.store, prefix), Validator: k.opener.Validator, Limits: limits,
+	}, wallTime())
+	if err != nil {
+		return nil, fmt.Errorf("pastry: open the records in the datastore: %w", err)
 	}
-	if a := n.app(recordsApp); a != nil {
-		return a.Application.(*keeper), nil
-	}
-	return nil, ErrNoApp
+	return s, nil
 }
+
+// close waits for writes under way. The node's goroutines have ended.
+func (k *keeper) close() error { return errors.Join(k.held.Close(), k.own.Close()) }
 
 // wallTime is the time that the validity of records is measured by.
 func wallTime() time.Time { return time.Now() }
@@ -68,157 +100,199 @@ func wallTime() time.Time { return time.Now() }
 // Forward lets every message pass.
 func (k *keeper) Forward(context.Context, *Message, peer.ID) bool { return true }
 
-// Deliver answers a RecordRequest. One that came to the root of the key is done
-// with the other replicas; one that was sent to this node itself, alone.
+// Deliver answers a RecordCall: one that was routed to a key, as its root; one
+// that was sent to this node itself, alone.
 func (k *keeper) Deliver(ctx context.Context, m *Message) ([]byte, error) {
-	var req pb.RecordRequest
-	if err := proto.Unmarshal(m.Payload, &req); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	var call pb.RecordCall
+	if err := unmarshalPayload(m.Payload, &call); err != nil {
+		return nil, err
 	}
-	if err := records.CheckMultihash(req.Multihash); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	root := m.Key == ring.FromMultihash(req.Multihash)
-	if !root && m.Key != k.n.ID() {
-		return nil, fmt.Errorf("%w: record request sent to another key", ErrMalformed)
-	}
-	resp := &pb.RecordResponse{}
+	reply := &pb.RecordReply{}
 	var err error
-	switch req.Kind {
-	case pb.RecordKind_RECORD_KIND_ADD_PROVIDER:
-		resp.Status, err = k.add(ctx, &req, root)
-	case pb.RecordKind_RECORD_KIND_GET_PROVIDERS:
-		err = k.prepare(ctx, &req, root)
+	switch body := call.Body.(type) {
+	case *pb.RecordCall_Store:
+		var r *pb.StoreReply
+		if m.Key == k.n.ID() {
+			r, err = k.storeHere(ctx, body.Store)
+		} else {
+			r, err = k.storeForAll(ctx, m.Key, body.Store)
+		}
+		reply.Body = &pb.RecordReply_Store{Store: r}
+	case *pb.RecordCall_Find:
+		var r *pb.FindReply
+		r, err = k.find(ctx, m.Key, body.Find)
+		reply.Body = &pb.RecordReply_Find{Find: r}
+	case *pb.RecordCall_Compare:
+		var r *pb.CompareReply
+		r, err = k.compare(body.Compare)
+		reply.Body = &pb.RecordReply_Compare{Compare: r}
+	case *pb.RecordCall_Fetch:
+		var r *pb.FetchReply
+		r, err = k.fetch(ctx, body.Fetch)
+		reply.Body = &pb.RecordReply_Fetch{Fetch: r}
+	case *pb.RecordCall_Locate:
+		reply.Body = &pb.RecordReply_Locate{Locate: k.locate(m.Key, int(body.Locate.Count))}
 	default:
-		err = fmt.Errorf("%w: record request of kind %d", ErrMalformed, req.Kind)
+		return nil, fmt.Errorf("%w: unknown record call", ErrMalformed)
 	}
 	if err != nil {
 		return nil, err
 	}
-	resp.Providers = k.providers(req.Multihash, req.Limit)
-	return proto.Marshal(resp)
+	return proto.Marshal(reply)
 }
 
-// add takes in a provider and, on the root, has the other replicas do so.
-func (k *keeper) add(ctx context.Context, req *pb.RecordRequest, root bool) (pb.RecordStatus, error) {
-	fresh := !k.has(req.Multihash)
-	if status := k.hold(req.Multihash, req.Provider); status != pb.RecordStatus_RECORD_STATUS_OK || !root {
-		return status, nil
+// storeHere takes in records as one of their replicas.
+func (k *keeper) storeHere(ctx context.Context, call *pb.StoreCall) (*pb.StoreReply, error) {
+	b := k.openBatch(call.Records, call.Peers)
+	s := k.n.sight.Load()
+	for i, r := range b.opened {
+		if r != nil && (!s.member || !k.upkeep.accepts(r.ID().Key)) {
+			b.refuse(i, pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE)
+		}
 	}
-	push := &pb.RecordRequest{Kind: req.Kind, Multihash: req.Multihash, Provider: req.Provider}
-	if fresh { // a new root has not heard of earlier providers
-		push.Limit = maxProviders
-	}
-	return pb.RecordStatus_RECORD_STATUS_OK, k.replicate(ctx, push)
+	k.put(ctx, b)
+	return &pb.StoreReply{Outcomes: b.outcomes}, nil
 }
 
-// prepare makes a root that holds nothing, as it may be new, ask the other
-// replicas before it says so.
-func (k *keeper) prepare(ctx context.Context, req *pb.RecordRequest, root bool) error {
-	if !root || k.has(req.Multihash) {
-		return nil
-	}
-	return k.gather(ctx, &pb.RecordRequest{Kind: req.Kind, Multihash: req.Multihash, Limit: maxProviders})
+// batch is records on their way into the store: those that were opened, nil
+// where one was refused, and what became of each.
+type batch struct {
+	wire     []*pb.Record
+	opened   []*records.Record
+	peers    []*records.Addresses
+	outcomes []pb.RecordOutcome
 }
 
-// hold verifies a provider of mh and keeps it.
-func (k *keeper) hold(mh multihash.Multihash, p *pb.Provider) pb.RecordStatus {
-	r, _, err := k.n.openProvider(mh, p)
-	if err != nil {
-		return pb.RecordStatus_RECORD_STATUS_REFUSED
-	}
+func (b *batch) refuse(i int, o pb.RecordOutcome) { b.opened[i], b.outcomes[i] = nil, o }
+
+// openBatch verifies records and peer records that came over the wire.
+func (k *keeper) openBatch(wire []*pb.Record, peers [][]byte) *batch {
 	now := wallTime()
-	if latest := now.Add(providerValidity); r.Expires.After(latest) {
-		r.Expires = latest
+	b := &batch{wire: wire, opened: make([]*records.Record, len(wire)), outcomes: make([]pb.RecordOutcome, len(wire))}
+	inParallel(len(wire), func(i int) {
+		r, err := k.opener.Open(now, wire[i])
+		b.opened[i], b.outcomes[i] = r, records.Outcome(err)
+		k.counts.refused(err)
+	})
+	for _, sealed := range peers {
+		a, err := records.OpenAddresses(sealed)
+		if err != nil {
+			k.counts.refused(err)
+			continue
+		}
+		b.peers = append(b.peers, a)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	switch k.held.Add(now, *r) {
-	case records.Expired:
-		return pb.RecordStatus_RECORD_STATUS_REFUSED
-	case records.Full:
-		return pb.RecordStatus_RECORD_STATUS_FULL
-	}
-	return pb.RecordStatus_RECORD_STATUS_OK
+	return b
 }
 
-// openProvider verifies that p is what its provider said about mh, and returns
-// the provider's addresses beside. It counts what is forged. The error wraps
-// ErrForged or, for a peer record that is not the provider's, ErrMalformed. The
-// record may have expired.
-func (n *Node) openProvider(mh multihash.Multihash, p *pb.Provider) (*records.Record, []ma.Multiaddr, error) {
-	prov, err := records.OpenProvider(p.GetRecord())
-	if err == nil && string(prov.Multihash) != string(mh) {
-		err = errors.New("record of another content")
+// put stores what is left of a batch and notes what became of it.
+func (k *keeper) put(ctx context.Context, b *batch) {
+	var at []int
+	var in records.Batch
+	for i, r := range b.opened {
+		if r != nil {
+			at, in.Records = append(at, i), append(in.Records, r)
+		}
 	}
-	if err != nil {
-		n.drop(DropForged)
-		return nil, nil, fmt.Errorf("%w: %w", ErrForged, err)
+	if len(at) == 0 {
+		return
 	}
-	addrs, err := recordAddrs(prov.Peer, p.PeerRecord)
-	if err != nil {
-		n.drop(DropForged)
-		return nil, nil, err
+	in.Peers = b.peers
+	for j, err := range k.held.Put(ctx, wallTime(), in) {
+		if err != nil {
+			b.refuse(at[j], records.Outcome(err))
+		}
 	}
-	return &records.Record{Provider: *prov, Sealed: p.Record, PeerRecord: p.PeerRecord}, addrs, nil
 }
 
-// recordAddrs returns the addresses of a peer record of p after verifying it,
-// none if it is empty.
-func recordAddrs(p peer.ID, sealed []byte) ([]ma.Multiaddr, error) {
-	if len(sealed) == 0 {
-		return nil, nil
+// compare answers with what this node holds in some arcs.
+func (k *keeper) compare(call *pb.CompareCall) (reply *pb.CompareReply, err error) {
+	if !k.upkeep.vouch(call.Arcs) {
+		return nil, errElsewhere
 	}
-	pr, err := consumeRecord(p, sealed)
+	reply = &pb.CompareReply{}
+	k.held.View(func(x *records.Index) { reply.Verdicts, err = records.Compare(x, call.Arcs, replyRoom) })
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return reply, nil
+}
+
+// fetch answers with records by their IDs, as many as fit.
+func (k *keeper) fetch(ctx context.Context, call *pb.FetchCall) (*pb.FetchReply, error) {
+	ids, err := decodeIDs(call.Ids)
 	if err != nil {
 		return nil, err
 	}
-	return pr.Addrs, nil
-}
-
-// providers returns up to limit providers held, and no more than fit a
-// response.
-func (k *keeper) providers(mh multihash.Multihash, limit uint32) []*pb.Provider {
-	if limit == 0 {
-		return nil
-	}
-	room := maxPayload - 4<<10
-	var out []*pb.Provider
-	for _, r := range k.get(mh, int(min(limit, maxProviders))) {
-		if room -= len(r.Sealed) + len(r.PeerRecord) + 16; room < 0 {
+	reply := &pb.FetchReply{}
+	p := newPacker(replyRoom)
+	for len(ids) > 0 {
+		some := ids[:min(len(ids), 256)]
+		rs, err := k.held.Fetch(ctx, wallTime(), some)
+		if err != nil {
+			return nil, err
+		}
+		packed, err := k.pack(ctx, p, rs)
+		if err != nil {
+			return nil, err
+		}
+		if packed < len(rs) { // the rest is for another call
+			reply.Done += uint32(idsBefore(some, rs[packed].ID()))
 			break
 		}
-		out = append(out, &pb.Provider{Record: r.Sealed, PeerRecord: r.PeerRecord})
+		reply.Done += uint32(len(some))
+		ids = ids[len(some):]
 	}
-	return out
+	reply.Records, reply.Peers = p.records, p.peers
+	return reply, nil
 }
 
-func (k *keeper) get(mh multihash.Multihash, limit int) []records.Record {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.held.Get(wallTime(), mh, limit)
+func idsBefore(ids []records.ID, id records.ID) int {
+	for i, x := range ids {
+		if x == id {
+			return i
+		}
+	}
+	return len(ids)
 }
 
-func (k *keeper) has(mh multihash.Multihash) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.held.Has(wallTime(), mh)
+func decodeIDs(b []byte) ([]records.ID, error) {
+	if len(b)%records.IDSize != 0 || len(b) > maxFetched*records.IDSize {
+		return nil, fmt.Errorf("%w: %d bytes of record IDs", ErrMalformed, len(b))
+	}
+	ids := make([]records.ID, 0, len(b)/records.IDSize)
+	for ; len(b) > 0; b = b[records.IDSize:] {
+		id, err := records.IDFromBytes(b[:records.IDSize])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
 }
 
-// provide notes that this node provides mh.
-func (k *keeper) provide(mh multihash.Multihash) *records.Provider {
-	now := wallTime()
+// locate names the members nearest to a key.
+func (k *keeper) locate(key ring.ID, count int) *pb.LocateReply {
+	reply := &pb.LocateReply{}
+	_ = k.n.do(k.n.ctx, func(r *RawNode) {
+		var cs []*Contact
+		for c, ok := min(count, maxLocated), false; c > 0 && !ok; c-- {
+			cs, ok = r.Replicas(nil, key, c)
+		}
+		reply.Members = encodeContacts(cs)
+	})
+	return reply
+}
+
+// nextSeq returns the sequence number of a new record of this node's own.
+func (k *keeper) nextSeq(now time.Time) uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.seq = max(k.seq+1, uint64(max(0, now.UnixNano())))
-	p := &records.Provider{Multihash: mh, Peer: k.n.host.ID(), Seq: k.seq, Expires: now.Add(providerValidity)}
-	k.own.Add(now, records.Record{Provider: *p})
-	return p
+	return k.seq
 }
 
-// provides reports whether this node provides mh.
-func (k *keeper) provides(mh multihash.Multihash) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.own.Has(wallTime(), mh)
+func (k *keeper) holdsNothing() bool {
+	s := k.held.Stats()
+	return s.Providers+s.Values+s.Peers == 0
 }

@@ -2,152 +2,43 @@ package pastry
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/event"
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multihash"
+	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/proto"
 
-	records "github.com/secondbit/pastry/internal/records0"
+	"github.com/secondbit/pastry/internal/records"
 	"github.com/secondbit/pastry/pb"
 	"github.com/secondbit/pastry/ring"
 )
 
-// LoopbackRing returns the given number of nodes, on hosts of their own on
-// loopback, that have joined one after another and know each other. They are
-// closed, and their hosts, when the test ends. The leaf set must hold them all.
-func LoopbackRing(t testing.TB, size int, opts ...Option) []*Node {
+// aloneNode returns a node that is a ring by itself, on a host that listens
+// nowhere.
+func aloneNode(t testing.TB, opts ...Option) *Node {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	var nodes []*Node
-	var subs []event.Subscription
-	for i := range size {
-		h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { h.Close() })
-		n, err := New(h, opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { n.Close() })
-		sub, err := h.EventBus().Subscribe(new(EvtLeafSetChanged))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer sub.Close()
-		subs = append(subs, sub)
-		var seeds []peer.AddrInfo
-		if i > 0 {
-			seeds = []peer.AddrInfo{*peerInfo(nodes[i/2])}
-		}
-		if err := n.Join(ctx, seeds...); err != nil {
-			t.Fatalf("node %d: %v", i, err)
-		}
-		nodes = append(nodes, n)
-	}
-	for i, n := range nodes {
-		for len(n.Neighbors()) < size-1 {
-			select {
-			case <-subs[i].Out():
-			case <-ctx.Done():
-				t.Fatalf("node %d knows %d others, want %d", i, len(n.Neighbors()), size-1)
-			}
-		}
-	}
-	return nodes
-}
-
-func peerInfo(n *Node) *peer.AddrInfo {
-	return &peer.AddrInfo{ID: n.Host().ID(), Addrs: n.Host().Addrs()}
-}
-
-// RootFirst orders nodes by their distance to the key of c.
-func RootFirst(nodes []*Node, c cid.Cid) []*Node {
-	key := ring.FromMultihash(c.Hash())
-	nodes = slices.Clone(nodes)
-	slices.SortFunc(nodes, func(a, b *Node) int {
-		if ring.Closer(key, a.ID(), b.ID()) {
-			return -1
-		}
-		return 1
-	})
-	return nodes
-}
-
-// ContentCID returns the CID of some content.
-func ContentCID(t testing.TB, content string) cid.Cid {
-	t.Helper()
-	mh, err := multihash.Sum([]byte(content), multihash.SHA2_256, -1)
+	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cid.NewCidV1(cid.Raw, mh)
-}
-
-// found collects the peers a node finds, sorted.
-func found(t *testing.T, n *Node, c cid.Cid) []peer.ID {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var ps []peer.ID
-	for info := range n.FindProvidersAsync(ctx, c, 0) {
-		ps = append(ps, info.ID)
-	}
-	slices.Sort(ps)
-	return ps
-}
-
-func idsOf(nodes ...*Node) []peer.ID {
-	var ps []peer.ID
-	for _, n := range nodes {
-		ps = append(ps, n.Host().ID())
-	}
-	slices.Sort(ps)
-	return ps
-}
-
-func keeperOf(t *testing.T, n *Node) *keeper {
-	t.Helper()
-	k, err := n.keeper()
+	t.Cleanup(func() { h.Close() })
+	n, err := New(h, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return k
-}
-
-// forget makes a node hold nothing, like one that has just become root.
-func forget(t *testing.T, n *Node) {
-	k := keeperOf(t, n)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.held = records.NewStore(recordLimits)
-}
-
-// sealedProvider returns what n would send about c, changed by edit.
-func sealedProvider(t *testing.T, n *Node, c cid.Cid, edit func(*records.Provider)) *pb.Provider {
-	t.Helper()
-	p := &records.Provider{Multihash: c.Hash(), Peer: n.Host().ID(), Seq: uint64(time.Now().UnixNano()), Expires: time.Now().Add(time.Hour)}
-	if edit != nil {
-		edit(p)
-	}
-	sealed, err := p.Seal(n.signer.key)
-	if err != nil {
+	t.Cleanup(func() { n.Close() })
+	if err := n.Join(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &pb.Provider{Record: sealed, PeerRecord: n.self.Load().Record}
+	return n
+}
+
+func recordID(c cid.Cid, provider *Node) records.ID {
+	return records.NewID(records.TypeProvider, c.Hash(), provider.Host().ID())
 }
 
 // A provider is stored at the nodes closest to the key, on a majority of them
@@ -162,7 +53,7 @@ func TestProvideStoresAtReplicaSet(t *testing.T) {
 		}
 		holders := 0
 		for place, n := range RootFirst(nodes, c) {
-			if !keeperOf(t, n).has(c.Hash()) {
+			if !Holds(n, recordID(c, nodes[i])) {
 				continue
 			}
 			holders++
@@ -176,7 +67,8 @@ func TestProvideStoresAtReplicaSet(t *testing.T) {
 	}
 }
 
-func TestNewRootAsksReplicas(t *testing.T) {
+// A root that has lost what it held asks the other replicas, and takes it in.
+func TestRootAsksReplicas(t *testing.T) {
 	nodes := LoopbackRing(t, 6)
 	c := ContentCID(t, "content")
 	order := RootFirst(nodes, c)
@@ -184,244 +76,203 @@ func TestNewRootAsksReplicas(t *testing.T) {
 	if err := provider.Provide(t.Context(), c, true); err != nil {
 		t.Fatal(err)
 	}
-	forget(t, root)
-	forget(t, finder)
-	if diff := cmp.Diff(found(t, finder, c), idsOf(provider)); diff != "" {
-		t.Errorf("providers differ (-got +want):\n%s", diff)
+	for _, n := range []*Node{root, finder} {
+		if err := Forget(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if !keeperOf(t, root).has(c.Hash()) {
+	reply, err := AskRoot(t.Context(), finder, ring.FromMultihash(c.Hash()), findCall(&pb.FindCall{
+		Type: pb.RecordType_RECORD_TYPE_PROVIDER, Name: c.Hash(), Limit: 10}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := reply.GetFind()
+	if len(found.GetRecords()) != 1 || len(found.GetPeers()) != 1 || found.Total != 1 || found.Heard < 4 {
+		t.Errorf("got %d records, %d peers, %d in all, %d replicas heard; want 1, 1, 1 and a majority of 6",
+			len(found.GetRecords()), len(found.GetPeers()), found.GetTotal(), found.GetHeard())
+	}
+	if !Holds(root, recordID(c, provider)) {
 		t.Error("the root does not hold what it was told by the replicas")
-	}
-}
-
-// Two majorities of a replica set have a member in common, so a new root learns
-// of earlier providers from those that store a new one.
-func TestNewRootLearnsEarlierProviders(t *testing.T) {
-	nodes := LoopbackRing(t, 8)
-	c := ContentCID(t, "content")
-	order := RootFirst(nodes, c)
-	if err := order[1].Provide(t.Context(), c, true); err != nil {
-		t.Fatal(err)
-	}
-	forget(t, order[0])
-	if err := order[2].Provide(t.Context(), c, true); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(found(t, order[0], c), idsOf(order[1], order[2])); diff != "" {
-		t.Errorf("providers differ (-got +want):\n%s", diff)
-	}
-}
-
-func TestKeeperRefusesRecords(t *testing.T) {
-	nodes := LoopbackRing(t, 2)
-	n, other := nodes[0], nodes[1]
-	k := keeperOf(t, n)
-	c := ContentCID(t, "content")
-	good := sealedProvider(t, other, c, nil)
-	for name, p := range map[string]*pb.Provider{
-		"missing":                nil,
-		"empty":                  {},
-		"garbage":                {Record: []byte("garbage")},
-		"signed by another peer": sealedProvider(t, other, c, func(p *records.Provider) { p.Peer = n.Host().ID() }),
-		"of another content":     sealedProvider(t, other, ContentCID(t, "other"), nil),
-		"expired":                sealedProvider(t, other, c, func(p *records.Provider) { p.Expires = time.Now().Add(-time.Second) }),
-		"peer record of another": {Record: good.Record, PeerRecord: n.self.Load().Record},
-		"garbage as peer record": {Record: good.Record, PeerRecord: []byte("garbage")},
-		"peer record as record":  {Record: good.PeerRecord, PeerRecord: good.PeerRecord},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := k.hold(c.Hash(), p); got != pb.RecordStatus_RECORD_STATUS_REFUSED {
-				t.Errorf("got %v, want it refused", got)
-			}
-			if k.has(c.Hash()) {
-				t.Error("the record is held")
-			}
-		})
-	}
-	if got := k.hold(c.Hash(), good); got != pb.RecordStatus_RECORD_STATUS_OK {
-		t.Errorf("a good record: got %v, want OK", got)
 	}
 }
 
 // Whatever a record says, it is not held for more than 48 hours.
 func TestKeeperCapsValidity(t *testing.T) {
-	n := LoopbackRing(t, 1)[0]
-	k := keeperOf(t, n)
+	n := aloneNode(t, WithValidator(anything{}))
 	c := ContentCID(t, "content")
-	p := sealedProvider(t, n, c, func(p *records.Provider) { p.Expires = p.Expires.AddDate(1000, 0, 0) })
-	if got := k.hold(c.Hash(), p); got != pb.RecordStatus_RECORD_STATUS_OK {
-		t.Fatalf("got %v, want OK", got)
+	p := n.providerRecord(c.Hash())
+	p.Expires = p.Expires.AddDate(1000, 0, 0)
+	sealed, err := p.Seal(n.signer.key)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got := k.get(c.Hash(), 1)[0].Expires; got.After(time.Now().Add(providerValidity)) {
-		t.Errorf("held until %v", got)
+	address, err := sealRecord(n.signer.key, n.host.ID(), []ma.Multiaddr{ma.StringCast("/ip4/192.0.2.1/tcp/1")}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := &pb.StoreCall{Peers: [][]byte{address}, Records: []*pb.Record{
+		{Type: pb.RecordType_RECORD_TYPE_PROVIDER, Data: sealed},
+		{Type: pb.RecordType_RECORD_TYPE_VALUE, Name: []byte("/any/key"), Data: []byte("value"), ExpiresMs: 1 << 62},
+	}}
+	outcomes, err := n.keeper.storeAt(t.Context(), n.host.ID(), call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range outcomes {
+		if o != pb.RecordOutcome_RECORD_OUTCOME_OK {
+			t.Errorf("record %d: got %v, want it stored", i, o)
+		}
+	}
+	held := HeldEntries(n)
+	if len(held) != 2 {
+		t.Fatalf("%d records are held, want 2", len(held))
+	}
+	for _, e := range held {
+		if got := time.UnixMilli(e.Expires); got.After(time.Now().Add(48 * time.Hour)) {
+			t.Errorf("%v is held until %v, want 48 hours at most", e.ID, got)
+		}
 	}
 }
 
-func TestDeliverRefusesRequests(t *testing.T) {
-	n := LoopbackRing(t, 1)[0]
+// anything is a validator that takes everything, and prefers what came last.
+type anything struct{}
+
+func (anything) Validate(string, []byte) error            { return nil }
+func (anything) Select(_ string, v [][]byte) (int, error) { return len(v) - 1, nil }
+
+func TestDeliverRefusesCalls(t *testing.T) {
+	n := aloneNode(t)
 	mh := ContentCID(t, "content").Hash()
-	key := ring.FromMultihash(mh)
-	request := func(kind pb.RecordKind, mh []byte) []byte {
-		b, err := proto.Marshal(&pb.RecordRequest{Kind: kind, Multihash: mh, Limit: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+	key, elsewhere := ring.FromMultihash(mh), ring.FromKey([]byte("elsewhere"))
+	find := func(kind pb.RecordType, name []byte) *pb.RecordCall {
+		return findCall(&pb.FindCall{Type: kind, Name: name, Limit: 1})
 	}
-	const get = pb.RecordKind_RECORD_KIND_GET_PROVIDERS
+	const provider, value, peerRecord = pb.RecordType_RECORD_TYPE_PROVIDER, pb.RecordType_RECORD_TYPE_VALUE, pb.RecordType_RECORD_TYPE_PEER
+	arc := func(edit func(*pb.Arc)) *pb.RecordCall {
+		a := &pb.Arc{First: make([]byte, ring.Size), Last: bytes.Repeat([]byte{255}, ring.Size), Sum: make([]byte, ring.Size)}
+		edit(a)
+		return compareCall([]*pb.Arc{a})
+	}
 	for _, test := range []struct {
-		name    string
-		key     ring.ID
-		payload []byte
+		name string
+		key  ring.ID
+		call *pb.RecordCall
 	}{
-		{"empty", key, nil},
-		{"garbage", key, []byte("garbage")},
-		{"no kind", key, request(0, mh)},
-		{"unknown kind", key, request(99, mh)},
-		{"no multihash", key, request(get, nil)},
-		{"long multihash", key, request(get, make([]byte, records.MaxMultihash+1))},
-		{"malformed multihash", key, request(get, mh[:10])},
-		{"sent to another key", ring.FromKey([]byte("elsewhere")), request(get, mh)},
+		{"empty", key, &pb.RecordCall{}},
+		{"find without a body", key, &pb.RecordCall{Body: &pb.RecordCall_Find{}}},
+		{"compare too many arcs", n.ID(), compareCall(make([]*pb.Arc, records.MaxArcs+1))},
+		{"no type", key, find(0, mh)},
+		{"unknown type", key, find(99, mh)},
+		{"no multihash", key, find(provider, nil)},
+		{"long multihash", key, find(provider, make([]byte, records.MaxMultihash+1))},
+		{"malformed multihash", key, find(provider, mh[:10])},
+		{"no key", key, find(value, nil)},
+		{"long key", key, find(value, bytes.Repeat([]byte{'k'}, records.MaxName+1))},
+		{"no peer", key, find(peerRecord, nil)},
+		{"looked for at another key", elsewhere, find(provider, mh)},
+		{"value looked for at another key", elsewhere, find(value, []byte("/pk/key"))},
+		{"arc without a start", n.ID(), arc(func(a *pb.Arc) { a.First = nil })},
+		{"arc with a short end", n.ID(), arc(func(a *pb.Arc) { a.Last = a.Last[1:] })},
+		{"arc with a long sum", n.ID(), arc(func(a *pb.Arc) { a.Sum = append(a.Sum, 0) })},
+		{"arc with too many records", n.ID(), arc(func(a *pb.Arc) { a.Count = 1 << 63 })},
+		{"an arc that is nothing", n.ID(), compareCall([]*pb.Arc{{}})},
+		{"cut record ID", n.ID(), fetchCall(make([]byte, records.IDSize-1))},
+		{"too many record IDs", n.ID(), fetchCall(make([]byte, (maxFetched+1)*records.IDSize))},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := &Message{App: recordsApp, Key: test.key, Payload: test.payload}
-			if reply, err := keeperOf(t, n).Deliver(t.Context(), m); !errors.Is(err, ErrMalformed) {
+			payload, err := proto.Marshal(test.call)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &Message{App: recordsApp, Key: test.key, Payload: payload}
+			if reply, err := n.keeper.Deliver(t.Context(), m); !errors.Is(err, ErrMalformed) {
 				t.Errorf("got %q, %v, want an error that wraps ErrMalformed", reply, err)
 			}
 		})
 	}
+	t.Run("garbage", func(t *testing.T) {
+		m := &Message{App: recordsApp, Key: key, Payload: []byte("garbage")}
+		if reply, err := n.keeper.Deliver(t.Context(), m); !errors.Is(err, ErrMalformed) {
+			t.Errorf("got %q, %v, want an error that wraps ErrMalformed", reply, err)
+		}
+	})
 }
 
-// An answer has at most 200 providers and fits a frame.
+// Calls that ask for nothing, or for what is not there, are answered.
+func TestDeliverAnswersEmptyCalls(t *testing.T) {
+	n := aloneNode(t)
+	for name, call := range map[string]*pb.RecordCall{
+		"store nothing":     storeCall(&pb.StoreCall{}),
+		"store no record":   storeCall(&pb.StoreCall{Records: []*pb.Record{{}}, Peers: [][]byte{nil}}),
+		"compare nothing":   compareCall(nil),
+		"fetch nothing":     fetchCall(nil),
+		"fetch the unknown": fetchCall(make([]byte, 3*records.IDSize)),
+		"locate nobody":     locateCall(0),
+		"locate everybody":  locateCall(1 << 30),
+	} {
+		t.Run(name, func(t *testing.T) {
+			payload, err := proto.Marshal(call)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range []ring.ID{n.ID(), {}} {
+				b, err := n.keeper.Deliver(t.Context(), &Message{App: recordsApp, Key: key, Payload: payload})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var reply pb.RecordReply
+				if err := proto.Unmarshal(b, &reply); err != nil {
+					t.Fatal(err)
+				}
+				if got := len(reply.GetStore().GetOutcomes()); got != len(call.GetStore().GetRecords()) {
+					t.Errorf("%d outcomes of %d records", got, len(call.GetStore().GetRecords()))
+				}
+				if got := int(reply.GetFetch().GetDone()); got != len(call.GetFetch().GetIds())/records.IDSize {
+					t.Errorf("%d IDs dealt with", got)
+				}
+				if got := len(reply.GetLocate().GetMembers()); got > 1 {
+					t.Errorf("%d members of a ring of one", got)
+				}
+			}
+		})
+	}
+}
+
+// An answer about a content fits a message, and says how many providers there
+// are in all.
 func TestProvidersFitAnswer(t *testing.T) {
-	n := LoopbackRing(t, 1)[0]
+	const providers = 250
 	mh := ContentCID(t, "content").Hash()
 	for _, test := range []struct {
-		name      string
-		record    int // bytes
-		limit     uint32
-		want, min int
+		name          string
+		addrs         int // of each provider
+		limit, offset uint32
+		least, most   int
 	}{
-		{"none wanted", 100, 0, 0, 0},
-		{"few wanted", 100, 3, 3, 3},
-		{"all wanted", 100, 1 << 31, maxProviders, maxProviders},
-		{"large records", maxRecord, maxProviders, maxPayload / maxRecord, 50},
+		{"none wanted", 1, 0, 0, 1, 1},
+		{"few wanted", 1, 3, 0, 3, 3},
+		{"all wanted", 1, 1 << 31, 0, providers, providers},
+		{"the rest wanted", 1, 1 << 31, providers - 7, 7, 7},
+		{"those beyond the last", 1, 10, 1 << 31, 0, 0},
+		{"many addresses", 60, providers, 0, 100, providers - 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			forget(t, n)
-			k := keeperOf(t, n)
-			for i := range 300 {
-				k.held.Add(time.Now(), records.Record{
-					Provider:   records.Provider{Multihash: mh, Peer: peer.ID(fmt.Sprint(i)), Expires: time.Now().Add(time.Hour)},
-					PeerRecord: make([]byte, test.record),
-				})
+			n := aloneNode(t)
+			Crowd(t, n, mh, providers, test.addrs)
+			call := &pb.FindCall{Type: pb.RecordType_RECORD_TYPE_PROVIDER, Name: mh, Limit: test.limit, Offset: test.offset}
+			reply, err := n.keeper.findHere(t.Context(), call)
+			if err != nil {
+				t.Fatal(err)
 			}
-			got := k.providers(mh, test.limit)
-			if len(got) > test.want || len(got) < test.min {
-				t.Errorf("got %d providers, want %d to %d", len(got), test.min, test.want)
+			if got := len(reply.Records); got < test.least || got > test.most || got != len(reply.Peers) {
+				t.Errorf("got %d providers with %d peer records, want %d to %d", got, len(reply.Peers), test.least, test.most)
 			}
-			if size := proto.Size(&pb.RecordResponse{Providers: got}); size > maxPayload {
+			if reply.Total != providers {
+				t.Errorf("got %d providers in all, want %d", reply.Total, providers)
+			}
+			if size := proto.Size(&pb.RecordReply{Body: &pb.RecordReply_Find{Find: reply}}); size > maxPayload {
 				t.Errorf("the answer has %d bytes, may have %d", size, maxPayload)
 			}
 		})
-	}
-}
-
-// answerer stands in for the keeper of a root.
-type answerer struct {
-	answer func(try int64) (*pb.RecordResponse, error)
-	tries  atomic.Int64
-}
-
-func (*answerer) Forward(context.Context, *Message, peer.ID) bool { return true }
-
-func (a *answerer) Deliver(context.Context, *Message) ([]byte, error) {
-	resp, err := a.answer(a.tries.Add(1))
-	if err != nil {
-		return nil, err
-	}
-	return proto.Marshal(resp)
-}
-
-// replaceKeeper makes nodes answer record requests in another way.
-func replaceKeeper(t *testing.T, answer func(try int64) (*pb.RecordResponse, error), nodes ...*Node) {
-	t.Helper()
-	for _, n := range nodes {
-		n.mu.Lock()
-		n.apps[recordsApp] = &app{Application: &answerer{answer: answer}, running: make(chan struct{}, maxRunning)}
-		n.mu.Unlock()
-	}
-}
-
-func TestFinderDropsForgedAndExpired(t *testing.T) {
-	nodes := LoopbackRing(t, 3)
-	c := ContentCID(t, "content")
-	order := RootFirst(nodes, c)
-	root, good, finder := order[0], order[1], order[2]
-	stranger := &pb.Provider{Record: bytes.Clone(sealedProvider(t, finder, c, nil).Record)}
-	stranger.Record[len(stranger.Record)-1] ^= 1
-	resp := &pb.RecordResponse{Providers: []*pb.Provider{
-		nil,
-		stranger,
-		sealedProvider(t, root, ContentCID(t, "other"), nil),
-		sealedProvider(t, root, c, func(p *records.Provider) { p.Expires = time.Now().Add(-time.Minute) }),
-		sealedProvider(t, root, c, func(p *records.Provider) { p.Peer = finder.Host().ID() }),
-		sealedProvider(t, good, c, nil),
-		sealedProvider(t, good, c, nil),
-	}}
-	replaceKeeper(t, func(int64) (*pb.RecordResponse, error) { return resp, nil }, root)
-	if diff := cmp.Diff(found(t, finder, c), idsOf(good)); diff != "" {
-		t.Errorf("providers differ (-got +want):\n%s", diff)
-	}
-}
-
-func TestProvideOutcomes(t *testing.T) {
-	nodes := LoopbackRing(t, 2)
-	c := ContentCID(t, "content")
-	order := RootFirst(nodes, c)
-	root, provider := order[0], order[1]
-	failing := errors.New("the application fails")
-	for _, test := range []struct {
-		name   string
-		answer func(try int64) (*pb.RecordResponse, error)
-		want   error
-	}{
-		{"root fails once", func(try int64) (*pb.RecordResponse, error) {
-			if try == 1 {
-				return nil, failing
-			}
-			return &pb.RecordResponse{}, nil
-		}, nil},
-		{"root fails", func(int64) (*pb.RecordResponse, error) { return nil, failing }, ErrNotStored},
-		{"root refuses", func(int64) (*pb.RecordResponse, error) {
-			return &pb.RecordResponse{Status: pb.RecordStatus_RECORD_STATUS_REFUSED}, nil
-		}, ErrNotStored},
-		{"root is full", func(int64) (*pb.RecordResponse, error) {
-			return &pb.RecordResponse{Status: pb.RecordStatus_RECORD_STATUS_FULL}, nil
-		}, ErrNotStored},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			replaceKeeper(t, test.answer, root)
-			if err := provider.Provide(t.Context(), c, true); !errors.Is(err, test.want) {
-				t.Errorf("got %v, want %v", err, test.want)
-			}
-		})
-	}
-}
-
-// A root that only a minority of the answering replicas followed does not say
-// that the record is stored.
-func TestProvideNeedsMajority(t *testing.T) {
-	nodes := LoopbackRing(t, 4, WithReplication(4))
-	c := ContentCID(t, "content")
-	order := RootFirst(nodes, c)
-	replaceKeeper(t, func(int64) (*pb.RecordResponse, error) {
-		return &pb.RecordResponse{Status: pb.RecordStatus_RECORD_STATUS_FULL}, nil
-	}, order[1:]...)
-	k := keeperOf(t, order[0])
-	err := k.replicate(t.Context(), &pb.RecordRequest{Kind: pb.RecordKind_RECORD_KIND_ADD_PROVIDER,
-		Multihash: c.Hash(), Provider: sealedProvider(t, order[0], c, nil)})
-	if !errors.Is(err, errReplicas) {
-		t.Errorf("got %v, want %v", err, errReplicas)
 	}
 }

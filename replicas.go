@@ -2,159 +2,292 @@ package pastry
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multihash"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/secondbit/pastry/pb"
 	"github.com/secondbit/pastry/ring"
 )
 
 const (
-	replicaTimeout  = 3 * time.Second // for one replica to answer the root
-	maxReplicaCalls = 1024            // of one node at once
+	writePause = 50 * time.Millisecond // before a replica that failed is tried again; doubles
+	chunkSize  = replyRoom / 2         // bytes of records in one call to a replica
 )
 
-var errReplicas = errors.New("too few replicas stored the record")
-
-// replicate has the other members of the replica set store a provider. It
-// returns when a majority of the set, this node counted, has done so; failing
-// that, when all were tried, and then a majority of those that answered must
-// have. The calls to the others go on in any case.
-func (k *keeper) replicate(ctx context.Context, req *pb.RecordRequest) error {
-	others, results, err := k.callReplicas(ctx, req)
+// storeForAll stores records on their replica sets. It is called at the root of
+// the key that the call was routed to, and deals with every record whose replica
+// set is in sight. It returns when each is held by a majority of its set, or
+// cannot be; the calls to the other replicas go on.
+func (k *keeper) storeForAll(ctx context.Context, key ring.ID, call *pb.StoreCall) (*pb.StoreReply, error) {
+	s := k.n.sight.Load()
+	if !s.member {
+		return nil, ErrNotActive
+	}
+	last, err := s.last(key, k.n.opts.replication).AppendBinary(nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	stored, answered := 1, 1
-	for range others {
-		switch r, err := receive(ctx, results); {
-		case err != nil:
-			return err
-		case r == replicaDone:
-			stored, answered = stored+1, answered+1
-		case r == replicaRefused:
-			answered++
-		}
-		if 2*stored > others+1 {
-			return nil
-		}
+	if deadline, ok := ctx.Deadline(); ok { // the reply has to travel
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*3/4)
+		defer cancel()
 	}
-	if 2*stored <= answered {
-		return errReplicas
-	}
-	return nil
+	b := k.openBatch(call.Records, call.Peers)
+	w := &write{k: k, ctx: ctx, batch: b, peers: call.Peers, done: make(chan written, 64)}
+	w.place(s)
+	w.run()
+	return &pb.StoreReply{Outcomes: b.outcomes, Last: last}, nil
 }
 
-// gather asks the other members of the replica set for the providers they hold.
-// It returns when a majority of the set has answered and something was found, or
-// when all were asked.
-func (k *keeper) gather(ctx context.Context, req *pb.RecordRequest) error {
-	others, results, err := k.callReplicas(ctx, req)
-	if err != nil {
-		return err
-	}
-	answered := 1
-	for range others {
-		r, err := receive(ctx, results)
-		if err != nil {
-			return err
-		}
-		if r != replicaSilent {
-			answered++
-		}
-		if 2*answered > others+1 && k.has(req.Multihash) {
-			return nil
-		}
-	}
-	return nil
+// write is records on their way to their replica sets.
+type write struct {
+	k     *keeper
+	ctx   context.Context
+	batch *batch
+	peers [][]byte
+	sets  []placed // of each record of the batch
+	tries map[peer.ID]*attempt
+	done  chan written
 }
 
-// replicaResult is how a call to a replica ended.
-type replicaResult uint8
-
-const (
-	replicaSilent replicaResult = iota
-	replicaRefused
-	replicaDone
-)
-
-func receive(ctx context.Context, results <-chan replicaResult) (replicaResult, error) {
-	select {
-	case r := <-results:
-		return r, nil
-	case <-ctx.Done():
-		return replicaSilent, ctx.Err()
-	}
+// placed is a record's replica set and which of it hold the record.
+type placed struct {
+	set  []peer.ID
+	held []peer.ID
+	best pb.RecordOutcome // the last reason that a replica gave for refusing
 }
 
-// callReplicas sends a request to the other members of the replica set of its
-// key, all at once. It returns how many they are and a channel that gets as many
-// results, unless the node is closed.
-func (k *keeper) callReplicas(ctx context.Context, req *pb.RecordRequest) (int, <-chan replicaResult, error) {
-	set, err := k.replicaSet(ring.FromMultihash(req.Multihash))
-	if err != nil {
-		return 0, nil, err
-	}
-	payload, err := proto.Marshal(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	results := make(chan replicaResult, len(set))
-	for _, p := range set {
-		select {
-		case k.calls <- struct{}{}:
-		case <-ctx.Done():
-			return 0, nil, ctx.Err()
-		}
-		k.n.spawn(func() {
-			defer func() { <-k.calls }()
-			results <- k.callReplica(p, req.Multihash, payload)
-		})
-	}
-	return len(set), results, nil
+// attempt is what a write knows about one replica.
+type attempt struct {
+	busy  bool
+	pause time.Duration // after the last failure
+	again time.Time
+	asked map[int]bool // the records it has answered about, by place in the batch
 }
 
-// replicaSet returns the other members of the replica set of a key, as far as
-// the leaf set shows it.
-func (k *keeper) replicaSet(key ring.ID) ([]peer.ID, error) {
-	for r := min(k.n.opts.replication, k.n.leafSetSize()+1); r > 0; r-- {
-		set, ok := k.n.ReplicaSet(key, r)
-		if !ok {
+// written is the end of a call to a replica.
+type written struct {
+	peer     peer.ID
+	at       []int // places in the batch
+	outcomes []pb.RecordOutcome
+	err      error
+}
+
+// place finds the replica set of each record as s shows it.
+func (w *write) place(s *sight) {
+	if w.sets == nil {
+		w.sets = make([]placed, len(w.batch.wire))
+		w.tries = make(map[peer.ID]*attempt)
+	}
+	for i, r := range w.batch.opened {
+		if r == nil {
 			continue
 		}
-		var others []peer.ID
-		for _, p := range set {
-			if p != k.n.host.ID() {
-				others = append(others, p)
-			}
+		set, ok := s.replicas(ring.FromKey(r.Name), w.k.n.opts.replication)
+		if !ok {
+			w.batch.refuse(i, pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE)
+			continue
 		}
-		return others, nil
+		w.sets[i].set = set
 	}
-	return nil, ErrNotActive
 }
 
-// callReplica sends a request to one replica and takes in what it holds.
-func (k *keeper) callReplica(p peer.ID, mh multihash.Multihash, payload []byte) replicaResult {
-	ctx, cancel := context.WithTimeout(k.n.ctx, replicaTimeout)
-	defer cancel()
-	r, err := k.n.Send(ctx, recordsApp, p, payload)
+// run stores the records here and there until each is held by a majority.
+func (w *write) run() {
+	w.here()
+	seen := w.k.n.sight.Load()
+	for !w.decided() {
+		if s := w.k.n.sight.Load(); s != seen {
+			seen = s
+			w.place(s)
+			continue
+		}
+		wait := w.send()
+		timer := time.NewTimer(wait)
+		select {
+		case d := <-w.done:
+			w.take(d)
+		case <-timer.C:
+		case <-w.ctx.Done():
+			timer.Stop()
+			w.giveUp()
+			return
+		}
+		timer.Stop()
+	}
+	w.send() // to those that joined a set last
+}
+
+// here stores those of the records of which this node is a replica. A record of
+// which it is not is for the others alone.
+func (w *write) here() {
+	self := w.k.n.host.ID()
+	mine := &batch{wire: w.batch.wire, peers: w.batch.peers, opened: slices.Clone(w.batch.opened), outcomes: w.batch.outcomes}
+	for i := range mine.opened {
+		if !slices.Contains(w.sets[i].set, self) {
+			mine.opened[i] = nil
+		}
+	}
+	w.k.put(w.ctx, mine)
+	for i, r := range mine.opened {
+		if r != nil {
+			w.sets[i].held = append(w.sets[i].held, self)
+		} else if w.batch.outcomes[i] != pb.RecordOutcome_RECORD_OUTCOME_OK {
+			w.batch.opened[i] = nil
+		}
+	}
+}
+
+// decided reports whether every record is held by a majority of its present set,
+// and takes those out of the batch that no longer can be.
+func (w *write) decided() bool {
+	all := true
+	for i, r := range w.batch.opened {
+		if r == nil {
+			continue
+		}
+		p := &w.sets[i]
+		held, open := 0, 0
+		for _, peer := range p.set {
+			if slices.Contains(p.held, peer) {
+				held++
+			} else if a := w.tries[peer]; a == nil || !a.asked[i] {
+				open++
+			}
+		}
+		switch need := len(p.set)/2 + 1; {
+		case held >= need:
+		case held+open < need:
+			w.batch.refuse(i, p.best)
+		default:
+			all = false
+		}
+	}
+	return all
+}
+
+// giveUp marks what has not reached a majority.
+func (w *write) giveUp() {
+	for i, r := range w.batch.opened {
+		if r == nil {
+			continue
+		}
+		held := 0
+		for _, peer := range w.sets[i].set {
+			if slices.Contains(w.sets[i].held, peer) {
+				held++
+			}
+		}
+		if 2*held <= len(w.sets[i].set) {
+			w.batch.refuse(i, pb.RecordOutcome_RECORD_OUTCOME_TOO_FEW)
+		}
+	}
+}
+
+// send gives every replica that is not being asked what it has not answered
+// about. It returns how long to wait before it is called again.
+func (w *write) send() time.Duration {
+	now, wait := time.Now(), time.Hour
+	for p, at := range w.open() {
+		a := w.tries[p]
+		if a == nil {
+			a = &attempt{asked: make(map[int]bool)}
+			w.tries[p] = a
+		}
+		switch {
+		case a.busy:
+		case now.Before(a.again):
+			wait = min(wait, a.again.Sub(now))
+		default:
+			a.busy = true
+			w.call(p, at)
+		}
+	}
+	return wait
+}
+
+// open lists for each replica the records that it has not answered about.
+func (w *write) open() map[peer.ID][]int {
+	self := w.k.n.host.ID()
+	out := make(map[peer.ID][]int)
+	for i, r := range w.batch.opened {
+		if r == nil {
+			continue
+		}
+		for _, p := range w.sets[i].set {
+			if a := w.tries[p]; p != self && (a == nil || !a.asked[i]) && !slices.Contains(w.sets[i].held, p) {
+				out[p] = append(out[p], i)
+			}
+		}
+	}
+	return out
+}
+
+// call sends records to a replica, in as many calls as it takes.
+func (w *write) call(p peer.ID, at []int) {
+	k, batch, peers := w.k, w.batch.wire, w.peers
+	done := w.done
+	k.n.spawn(func() {
+		k.calls <- struct{}{}
+		defer func() { <-k.calls }()
+		d := written{peer: p, at: at}
+		for len(d.outcomes) < len(at) && d.err == nil {
+			call := &pb.StoreCall{Peers: peers}
+			for room := chunkSize; len(d.outcomes)+len(call.Records) < len(at); {
+				r := batch[at[len(d.outcomes)+len(call.Records)]]
+				if room -= len(r.Data) + len(r.Name) + overheadPacked; room < 0 && len(call.Records) > 0 {
+					break
+				}
+				call.Records = append(call.Records, r)
+			}
+			var outcomes []pb.RecordOutcome
+			outcomes, d.err = k.storeAt(k.n.ctx, p, call)
+			d.outcomes = append(d.outcomes, outcomes...)
+		}
+		if d.err != nil || taken(d.outcomes, true) != nil {
+			k.upkeep.doubt(p) // nobody may be left to try again
+		}
+		select {
+		case done <- d:
+		case <-w.ctx.Done(): // nobody waits
+		}
+	})
+}
+
+// take notes what a replica has answered.
+func (w *write) take(d written) {
+	a := w.tries[d.peer]
+	a.busy = false
+	for j, o := range d.outcomes {
+		i := d.at[j]
+		switch o {
+		case pb.RecordOutcome_RECORD_OUTCOME_OK:
+			w.sets[i].held = append(w.sets[i].held, d.peer)
+		case pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE: // it may see the ring differently for a moment
+			d.err = errElsewhere
+			continue
+		default:
+			w.sets[i].best = o
+		}
+		a.asked[i] = true
+	}
+	if d.err != nil {
+		log.Debugw("replica did not store", "peer", d.peer, "err", d.err)
+		a.pause = max(writePause, 2*a.pause)
+		a.again = time.Now().Add(a.pause)
+	}
+}
+
+// storeAt has a member store records, and returns what became of each.
+func (k *keeper) storeAt(ctx context.Context, p peer.ID, call *pb.StoreCall) ([]pb.RecordOutcome, error) {
+	reply, err := k.n.askMember(ctx, p, storeCall(call))
 	if err != nil {
-		log.Debugw("replica did not answer", "peer", p, "err", err)
-		return replicaSilent
+		return nil, err
 	}
-	var resp pb.RecordResponse
-	if err := proto.Unmarshal(r.Reply, &resp); err != nil || len(resp.Providers) > maxProviders {
-		return replicaRefused
+	if got := reply.GetStore().GetOutcomes(); len(got) == len(call.Records) {
+		return got, nil
 	}
-	for _, prov := range resp.Providers {
-		k.hold(mh, prov)
-	}
-	if resp.Status != pb.RecordStatus_RECORD_STATUS_OK {
-		return replicaRefused
-	}
-	return replicaDone
+	return nil, errNoBody
 }

@@ -10,30 +10,30 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/routing"
 	"github.com/multiformats/go-multihash"
-	"google.golang.org/protobuf/proto"
 
-	records "github.com/secondbit/pastry/internal/records0"
+	"github.com/secondbit/pastry/internal/records"
 	"github.com/secondbit/pastry/pb"
-	"github.com/secondbit/pastry/ring"
 )
 
-var _ routing.ContentRouting = (*Node)(nil)
+var (
+	_ routing.Routing       = (*Node)(nil)
+	_ routing.PubKeyFetcher = (*Node)(nil)
+)
 
-// ErrNotStored is returned when the members that should hold a record refused
-// it or had no room for it.
+// ErrNotStored is wrapped by the error of a call whose record is not stored:
+// beside it stands the reason for which the members that should hold it refused
+// it, or that too few of them could be reached.
 var ErrNotStored = errors.New("pastry: record not stored")
 
-const (
-	askTries   = 4
-	askTimeout = 10 * time.Second       // of one try
-	askPause   = 100 * time.Millisecond // after the first try; doubles
-)
+// Routers returns the node itself. With it a Node is a ComposableRouter of
+// go-libp2p-routing-helpers.
+func (n *Node) Routers() []routing.Routing { return []routing.Routing{n} }
 
 // Provide says that this node's host provides the content c, for 48 hours. With
-// announce it returns when the root of c's multihash, and a majority of those
-// of its replicas that can be reached, hold the record, which the host has
-// signed. Without, only this node's own FindProvidersAsync knows, as it does
-// when announcing fails. Call it again to prolong it.
+// announce it returns when a majority of the members that keep the record, which
+// the host has signed, have it in their datastores; the record then survives
+// churn by itself. Without, only this node's own FindProvidersAsync knows, as it
+// does when announcing fails. Call it again to prolong it, or use StartProviding.
 //
 // The error is ErrNotActive when the node has not begun to join a ring, and
 // wraps ErrNotStored when the record is refused.
@@ -48,102 +48,101 @@ func (n *Node) Provide(ctx context.Context, c cid.Cid, announce bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	k, err := n.keeper()
-	if err != nil {
+	r, err := n.provideHere(ctx, mh)
+	if err != nil || !announce {
 		return err
 	}
-	p := k.provide(mh)
-	if !announce {
-		return nil
-	}
-	return n.announce(ctx, p)
+	return n.storeAtRoot(ctx, r)
 }
 
-// announce sends a signed record to the root of its key.
-func (n *Node) announce(ctx context.Context, p *records.Provider) error {
+// provideHere signs a record of this node's own and keeps it for its own
+// look-ups.
+func (n *Node) provideHere(ctx context.Context, mh multihash.Multihash) (*records.Record, error) {
+	if n.isClosed() {
+		return nil, ErrClosed
+	}
+	p := n.providerRecord(mh)
 	sealed, err := p.Seal(n.signer.key)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	resp, err := n.askRoot(ctx, &pb.RecordRequest{
-		Kind:      pb.RecordKind_RECORD_KIND_ADD_PROVIDER,
-		Multihash: p.Multihash,
-		Provider:  &pb.Provider{Record: sealed, PeerRecord: n.self.Load().Record},
-	})
+	r := &records.Record{Type: records.TypeProvider, Name: mh, Peer: p.Peer, Version: p.Seq, Expires: p.Expires, Data: sealed}
+	self, err := records.OpenAddresses(n.self.Load().Record)
+	if err != nil {
+		return nil, err
+	}
+	err = n.keeper.own.Put(ctx, wallTime(), records.Batch{Records: []*records.Record{r}, Peers: []*records.Addresses{self}})[0]
+	if errors.Is(err, ErrRecordUnaddressed) && len(n.host.Addrs()) == 0 {
+		return nil, fmt.Errorf("pastry: %w: the host listens on no address", err)
+	}
+	return r, err
+}
+
+// providerRecord returns what this node says when it provides mh from now on.
+func (n *Node) providerRecord(mh multihash.Multihash) *records.Provider {
+	now := wallTime()
+	return &records.Provider{Multihash: mh, Peer: n.host.ID(), Seq: n.keeper.nextSeq(now), Expires: now.Add(providerValidity).Truncate(time.Millisecond)}
+}
+
+// storeAtRoot has the replica set of a record store it.
+func (n *Node) storeAtRoot(ctx context.Context, r *records.Record) error {
+	call := &pb.StoreCall{Records: []*pb.Record{r.Encode()}}
+	if r.Type == records.TypeProvider {
+		call.Peers = [][]byte{n.self.Load().Record}
+	}
+	outcome, err := n.storeOnce(ctx, r, call)
+	for pause := askPause; err == nil && retryStore(outcome) && pause < 8*askPause; pause *= 2 {
+		if err = n.pause(ctx, pause); err == nil {
+			outcome, err = n.storeOnce(ctx, r, call)
+		}
+	}
 	if app := (*AppError)(nil); errors.As(err, &app) {
 		return fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
 	if err != nil {
 		return err
 	}
-	switch resp.Status {
-	case pb.RecordStatus_RECORD_STATUS_OK:
-		return nil
-	case pb.RecordStatus_RECORD_STATUS_FULL:
-		return fmt.Errorf("%w: the root has no room", ErrNotStored)
-	}
-	return fmt.Errorf("%w: the root refused it; does this host's clock run right?", ErrNotStored)
+	return storeError(outcome)
 }
 
-// askRoot routes a request to the root of its multihash. It tries again while
-// that may help: requests can be repeated without harm.
-func (n *Node) askRoot(ctx context.Context, req *pb.RecordRequest) (*pb.RecordResponse, error) {
-	payload, err := proto.Marshal(req)
+func (n *Node) storeOnce(ctx context.Context, r *records.Record, call *pb.StoreCall) (pb.RecordOutcome, error) {
+	reply, _, err := n.askRoot(ctx, r.ID().Key, storeCall(call))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	pause := askPause
-	for try := 1; ; try++ {
-		resp, err := n.askOnce(ctx, ring.FromMultihash(req.Multihash), payload)
-		if err == nil || try == askTries || n.State() == StateIdle || ctx.Err() != nil {
-			return resp, err
-		}
-		log.Debugw("the root did not answer", "try", try, "err", err)
-		if err := n.pause(ctx, pause); err != nil {
-			return nil, err
-		}
-		pause *= 2
+	if out := reply.GetStore().GetOutcomes(); len(out) == 1 {
+		return out[0], nil
 	}
+	return 0, fmt.Errorf("%w: %w", ErrMalformed, errNoBody)
 }
 
-func (n *Node) askOnce(ctx context.Context, key ring.ID, payload []byte) (*pb.RecordResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	r, err := n.Route(ctx, recordsApp, key, payload)
-	if err != nil {
-		return nil, err
-	}
-	var resp pb.RecordResponse
-	if err := proto.Unmarshal(r.Reply, &resp); err != nil {
-		return nil, fmt.Errorf("%w: reply of %s: %w", ErrMalformed, r.Root, err)
-	}
-	return &resp, nil
+// retryStore reports whether a store that ended so may end better soon.
+func retryStore(o pb.RecordOutcome) bool {
+	return o == pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE || o == pb.RecordOutcome_RECORD_OUTCOME_TOO_FEW
 }
 
-// pause waits for d, or until there is no point in waiting.
-func (n *Node) pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
+// storeError returns the error for the outcome of a store, nil if it is stored.
+func storeError(o pb.RecordOutcome) error {
+	switch o {
+	case pb.RecordOutcome_RECORD_OUTCOME_OK:
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-n.closed:
-		return ErrClosed
+	case pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE, pb.RecordOutcome_RECORD_OUTCOME_TOO_FEW:
+		return fmt.Errorf("%w: too few members that should hold it can be reached", ErrNotStored)
+	case pb.RecordOutcome_RECORD_OUTCOME_EXPIRED:
+		return fmt.Errorf("%w: %w; does this host's clock run right?", ErrNotStored, ErrRecordExpired)
 	}
+	return fmt.Errorf("%w: %w", ErrNotStored, records.OutcomeError(o))
 }
 
 // FindProvidersAsync looks for peers that provide the content c: first among
-// the records on this node, then at the root of c's multihash. Each comes once,
-// with the addresses it signed. The channel is closed when count were found, or
-// all that the root named if count is 0 (it names 200 at most, the newest); when
-// ctx ends or the node is closed; and at once when c is undefined. A caller
+// the records on this node, then at the replica nearest to it, or the root. Each
+// comes once, with the addresses it signed. The channel is closed when count
+// were found, or all there are if count is 0, those that announced last first;
+// when ctx ends or the node is closed; and at once when c is undefined. A caller
 // that stops reading must cancel ctx.
 func (n *Node) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo)
-	k, err := n.keeper()
-	if err != nil || !c.Defined() || !n.begin() {
+	if !c.Defined() || !n.begin() {
 		close(out)
 		return out
 	}
@@ -151,7 +150,9 @@ func (n *Node) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <-c
 	go func() {
 		defer n.end()
 		defer close(out)
-		s.run(ctx, k)
+		if err := s.run(ctx); err != nil && ctx.Err() == nil {
+			log.Debugw("providers cannot be looked up", "multihash", s.mh, "err", err)
+		}
 	}()
 	return out
 }
@@ -165,62 +166,104 @@ type search struct {
 	seen  map[peer.ID]bool
 }
 
-func (s *search) run(ctx context.Context, k *keeper) {
-	if !s.here(ctx, k) || ctx.Err() != nil || records.CheckMultihash(s.mh) != nil {
-		return
+// errEnough ends a search that is over.
+var errEnough = errors.New("enough providers")
+
+func (s *search) run(ctx context.Context) error {
+	if records.CheckMultihash(s.mh) != nil {
+		return nil
 	}
-	limit := maxProviders
-	if s.count > 0 {
-		limit = min(limit, s.count+len(s.seen))
+	if err := s.here(ctx); err != nil {
+		return err
 	}
-	resp, err := s.n.askRoot(ctx, &pb.RecordRequest{
-		Kind:      pb.RecordKind_RECORD_KIND_GET_PROVIDERS,
-		Multihash: s.mh,
-		Limit:     uint32(limit),
-	})
+	key := records.NewID(records.TypeProvider, s.mh, "").Key
+	if len(s.seen) > 0 && s.n.keeper.upkeep.complete(key) {
+		return nil // this node is a replica itself
+	}
+	for offset := 0; ; {
+		call := &pb.FindCall{Type: pb.RecordType_RECORD_TYPE_PROVIDER, Name: s.mh, Offset: uint32(offset), Limit: maxProviders}
+		if s.count > 0 {
+			call.Limit = uint32(min(maxProviders, s.count+len(s.seen)))
+		}
+		reply, err := s.n.read(ctx, key, call)
+		if err != nil {
+			return err
+		}
+		if err := s.take(ctx, reply); err != nil {
+			return err
+		}
+		offset += len(reply.Records)
+		if len(reply.Records) == 0 || offset >= int(reply.Total) {
+			return nil
+		}
+	}
+}
+
+// here emits the providers that this node knows.
+func (s *search) here(ctx context.Context) error {
+	k, now := s.n.keeper, wallTime()
+	own, _, err := k.own.Providers(ctx, now, s.mh, 0, 1)
 	if err != nil {
-		log.Debugw("providers cannot be looked up", "multihash", s.mh, "err", err)
-		return
+		return err
 	}
-	for _, p := range resp.Providers {
-		r, addrs, err := s.n.openProvider(s.mh, p)
-		if err != nil || !r.Expires.After(wallTime()) {
+	if len(own) > 0 {
+		if err := s.emit(ctx, peer.AddrInfo{ID: s.n.host.ID(), Addrs: s.n.host.Addrs()}); err != nil {
+			return err
+		}
+	}
+	held, _, err := k.held.Providers(ctx, now, s.mh, 0, maxProviders)
+	if err != nil {
+		return err
+	}
+	addrs, err := k.addressesOf(ctx, held)
+	if err != nil {
+		return err
+	}
+	for _, r := range held {
+		if a := addrs[r.Peer]; a != nil {
+			if err := s.emit(ctx, peer.AddrInfo{ID: r.Peer, Addrs: a.Addrs}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// take emits the providers of a reply that verify.
+func (s *search) take(ctx context.Context, reply *pb.FindReply) error {
+	b := s.n.keeper.openBatch(reply.Records, reply.Peers)
+	addrs := make(map[peer.ID]*records.Addresses)
+	for _, a := range b.peers {
+		addrs[a.Peer] = a
+	}
+	for _, r := range b.opened {
+		if r == nil || r.Type != records.TypeProvider || string(r.Name) != string(s.mh) || addrs[r.Peer] == nil {
 			continue
 		}
-		if !s.emit(ctx, peer.AddrInfo{ID: r.Peer, Addrs: addrs}) {
-			return
+		if err := s.emit(ctx, peer.AddrInfo{ID: r.Peer, Addrs: addrs[r.Peer].Addrs}); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// here emits the providers that this node knows. It reports false when no more
-// are wanted.
-func (s *search) here(ctx context.Context, k *keeper) bool {
-	if k.provides(s.mh) && !s.emit(ctx, peer.AddrInfo{ID: s.n.host.ID(), Addrs: s.n.host.Addrs()}) {
-		return false
+// emit sends a provider, unless it was sent before or has no address. It returns
+// an error when no more are wanted.
+func (s *search) emit(ctx context.Context, info peer.AddrInfo) error {
+	if s.seen[info.ID] || len(info.Addrs) == 0 {
+		return nil
 	}
-	for _, r := range k.get(s.mh, 0) {
-		addrs, err := recordAddrs(r.Peer, r.PeerRecord)
-		if err == nil && !s.emit(ctx, peer.AddrInfo{ID: r.Peer, Addrs: addrs}) {
-			return false
-		}
-	}
-	return true
-}
-
-// emit sends a provider, unless it was sent before. It reports false when no
-// more are wanted.
-func (s *search) emit(ctx context.Context, info peer.AddrInfo) bool {
-	if s.seen[info.ID] {
-		return true
-	}
+	s.n.tellFound(ctx, routing.Provider, info)
 	select {
 	case s.out <- info:
 	case <-ctx.Done():
-		return false
+		return ctx.Err()
 	case <-s.n.closed:
-		return false
+		return ErrClosed
 	}
 	s.seen[info.ID] = true
-	return s.count == 0 || len(s.seen) < s.count
+	if s.count > 0 && len(s.seen) >= s.count {
+		return errEnough
+	}
+	return nil
 }

@@ -66,4 +66,5 @@ func (n *Node) renewContact() {
 		n.local = append(n.local, Input{Kind: InSelf, From: &c})
 	})
 	n.links.announce()
+	n.mayHaveMoved()
 }

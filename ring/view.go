@@ -24,28 +24,29 @@ func (v View) AppendReplicas(to []int, key ID, k int) ([]int, bool) {
 	if v.Whole {
 		k = min(k, n)
 	}
-	if k <= 0 {
-		return to, n > 0
+	up, ok := v.above(key)
+	if !ok || k > n {
+		return to, false
 	}
 	// The members on either side of the key are next in turn: up going up from
 	// it, down going down.
-	up, ok := v.above(key)
-	if !ok {
-		return to, false
-	}
 	down := up - 1
-	start := len(to)
-	for len(to) < start+k {
+	for end := len(to) + k; len(to) < end; {
 		if v.Whole {
 			up, down = up%n, (down+n)%n
-		} else if down < 0 || up == n {
-			return to[:start], false
 		}
-		if CompareDistance(key, v.IDs[up], v.IDs[down]) <= 0 {
+		if down < 0 || up < n && CompareDistance(key, v.IDs[up], v.IDs[down]) <= 0 {
 			to, up = append(to, up), up+1
 		} else {
 			to, down = append(to, down), down-1
 		}
+	}
+	if k <= 0 || v.Whole {
+		return to, true
+	}
+	reach := Distance(key, v.IDs[to[len(to)-1]])
+	if reach.Compare(Clockwise(v.IDs[0], key)) > 0 || reach.Compare(Clockwise(key, v.IDs[n-1])) > 0 {
+		return to[:len(to)-k], false
 	}
 	return to, true
 }

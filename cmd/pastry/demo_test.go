@@ -122,7 +122,7 @@ func TestDemoInterrupted(t *testing.T) {
 	var stdout bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"demo", "-nodes", "4", "-kill", "0", "-messages", "20000", "-dir", demoDir(t)}, &stdout, stderr)
+		ended <- run(ctx, []string{"demo", "-nodes", "4", "-kill", "0", "-messages", "20000", "-dir", demoDir(t)}, strings.NewReader(""), &stdout, stderr)
 	}()
 	if _, ok := stderr.line(ctx, "join "); !ok {
 		t.Fatal("the hosts did not join")

@@ -17,14 +17,15 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so that a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // run carries out one command line, without the program's name, and returns the
 // exit status.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(normalizeArgs(root, args))
+	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
@@ -46,7 +47,11 @@ Flags may be written with one dash or two.`,
   pastry node                           # the first node of a ring
   pastry node -join /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW...
   pastry route hello                    # who is responsible for the key "hello"?
-  pastry info                           # leaf set and routing table`,
+  pastry info                           # leaf set and routing table
+  pastry provide picture.png            # tell the ring who has it
+  pastry findprovs bafkrei...           # who has it?
+  pastry put /app/greeting hello        # with nodes that run with -namespace app
+  pastry get /app/greeting`,
 		Version:       version(),
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -56,7 +61,8 @@ Flags may be written with one dash or two.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; %q lists the flags", err, cmd.CommandPath()+" -help")
 	})
-	root.AddCommand(newDemoCommand(), newNodeCommand(), newRouteCommand(), newInfoCommand())
+	root.AddCommand(newDemoCommand(), newNodeCommand(), newRouteCommand(), newInfoCommand(),
+		newPutCommand(), newGetCommand(), newProvideCommand(), newFindProvsCommand(), newFindPeerCommand())
 	return root
 }
 

@@ -13,15 +13,30 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asCommand is the variable of the environment with which the test binary is the
+// command.
+const asCommand = "PASTRY_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // pastryCommand carries out one command line and returns what it printed.
 func pastryCommand(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
+	return pastryInput(t, "", args...)
+}
+
+// pastryInput is pastryCommand with something on standard input.
+func pastryInput(t *testing.T, stdin string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
-	status = run(ctx, args, &out, &errs)
+	status = run(ctx, args, strings.NewReader(stdin), &out, &errs)
 	return status, out.String(), errs.String()
 }
 
@@ -86,6 +101,33 @@ func TestMisuse(t *testing.T) {
 		{"not a ring id", "route -id hello", "without -id"},
 		{"no patience", "route hello -timeout -1s", "give a positive time"},
 		{"no node", "route hello -control " + none, `start one with "pastry node"`},
+		{"QUIC in a private network", "node -psk x -listen /ip4/127.0.0.1/udp/0/quic-v1", "with -psk only TCP can be used"},
+		{"no private network", "node -psk " + none, "-psk"},
+		{"namespace with a slash", "node -namespace /app", "without slashes"},
+		{"namespace of signed values", "node -namespace ipns", "choose another name"},
+		{"several bad namespaces", "node -namespace pk -namespace a/b", "-namespace \"a/b\""},
+		{"put nothing", "put /app/x", "nothing to put"},
+		{"put two values", "put /app/x y -file z", "not both"},
+		{"put no file", "put /app/x -file " + none, "-file"},
+		{"put under no key", "put greeting hello", "write it as /NAMESPACE/NAME"},
+		{"put under a namespace", "put /app hello", "write it as /NAMESPACE/NAME"},
+		{"put under no name", "put /app/ hello", "write it as /NAMESPACE/NAME"},
+		{"put under no peer", "put /ipns/hello world", "is a peer ID"},
+		{"get nothing", "get", "accepts 1 arg"},
+		{"get without key", "get greeting", "write it as /NAMESPACE/NAME"},
+		{"less than no quorum", "get /app/x -quorum -1", "or 0 for all"},
+		{"get at no node", "get /app/x -control " + none, `start one with "pastry node"`},
+		{"get without patience", "get /app/x -timeout 0s", "give a positive time"},
+		{"provide nothing", "provide", "nothing to provide"},
+		{"provide neither", "provide " + none, "neither a CID nor a file"},
+		{"provide a directory", "provide .", "not a regular file"},
+		{"provide two kinds", "provide -stdin " + none, "not both"},
+		{"provide empty input", "provide -stdin", "standard input has no CID"},
+		{"keep and stop", "provide -keep -stop " + none, "none of the others can be"},
+		{"provide without patience", "provide -timeout -1s " + none, "give a positive time"},
+		{"find no CID", "findprovs hello", "is no CID"},
+		{"find less than none", "findprovs -n -1 bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", "or 0 for all"},
+		{"find no peer", "findpeer hello", "is no peer ID"},
 		{"no node to inspect", "info -control " + none, `start one with "pastry node"`},
 	}
 	for _, tt := range tests {
@@ -105,7 +147,7 @@ func TestMisuse(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"demo", "node", "route", "info"} {
+	for _, name := range []string{"demo", "node", "route", "info", "put", "get", "provide", "findprovs", "findpeer"} {
 		t.Run(name, func(t *testing.T) {
 			if got := mustRun(t, name, "-help"); !strings.Contains(got, "Examples:\n  pastry "+name) {
 				t.Errorf("help has no examples:\n%s", got)

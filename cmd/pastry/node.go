@@ -20,24 +20,43 @@ import (
 // nodeConfig holds the flags of the node command.
 type nodeConfig struct {
 	listen, join   []string
-	key            string
+	key, store     string
+	namespaces     []string
 	region, mode   string
+	lan            bool
 	prefix         string
 	passphraseFile string
+	psk            string
 	metrics        string
 	control        string
 }
 
 const nodeLong = `Node runs one node until it is interrupted, and then leaves the ring properly.
 Without -join it is the first node of a ring; others join it with one of the
-addresses it prints. It listens on loopback unless -listen says otherwise.
+addresses it prints. Without -listen it listens at any port on loopback, and with
+-lan on all IPv4 addresses.
 
-"pastry route" and "pastry info" talk to it through a socket that only this
-user may open. They find the node that was started last by themselves; name the
-socket of another with -control.
+"pastry info", "route", "put", "get", "provide", "findprovs" and "findpeer" talk
+to it through a socket that only this user may open. They find the node that was
+started last by themselves; name the socket of another with -control.
 
-Without -key the node has a new identity, and so another place on the ring, each
-time. A node remembers nothing else: give -join again after a restart.
+With -store the node keeps in a directory what it holds for the ring, the members
+it knows, its ports and, without -key, its key. When it starts again it needs no
+-join: it comes back to the same place, and has all it had, even after a crash,
+and even if all members had one at once. Without -store it keeps all in memory,
+and without -key it has a new identity, and so another place on the ring, each
+time.
+
+Values can be put under keys like /pk/... and /ipns/..., if they are what belongs
+there. -namespace app adds keys like /app/... for any value of up to 64 KiB; of
+two values the one that "pastry put" put last wins. Whoever is in the ring may
+replace a value. Give all members the same -namespace: the others refuse the
+values, and cannot hold them.
+
+-lan is for members that reach each other in a local network: it makes the node
+a member although nobody outside can reach it, under the prefix /lan if -prefix
+names no other. -psk is for a private network of libp2p: hosts without the same
+key cannot even connect. It works over TCP only.
 
 What happens is logged on standard error; GOLOG_LOG_LEVEL=debug tells more.`
 
@@ -49,6 +68,8 @@ func newNodeCommand() *cobra.Command {
 		Long:  nodeLong,
 		Example: `  pastry node
   pastry node -join /ip4/127.0.0.1/tcp/4001/p2p/12D3KooW...
+  pastry node -store /var/lib/pastry -namespace app
+  pastry node -lan -psk swarm.key -store /var/lib/pastry
   pastry node -listen /ip4/0.0.0.0/udp/4001/quic-v1 -key node.key -region eu-west -metrics :9090`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -57,14 +78,17 @@ func newNodeCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringArrayVar(&c.listen, "listen", []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"},
-		"address to listen on, a multiaddr; repeatable")
+	f.StringArrayVar(&c.listen, "listen", nil, "address to listen on, a multiaddr; repeatable; default TCP and QUIC at any port")
 	f.StringArrayVar(&c.join, "join", nil, "address of a member, a multiaddr that ends in /p2p/<peer ID>; repeatable")
-	f.StringVar(&c.key, "key", "", "file of the private key, made if missing")
+	f.StringVar(&c.store, "store", "", "directory for what the node must not forget, made if missing; default memory")
+	f.StringVar(&c.key, "key", "", "file of the private key, made if missing; default in the -store, if there is one")
+	f.StringArrayVar(&c.namespaces, "namespace", nil, "name before values of any kind, such as app for keys like /app/...; repeatable")
 	f.StringVar(&c.region, "region", "", "name of the place the node runs in")
-	f.StringVar(&c.mode, "mode", "auto", "auto, server or client: whether to be a member of the ring")
+	f.StringVar(&c.mode, "mode", "", "auto, server or client: whether to be a member of the ring; default auto, or server with -lan")
+	f.BoolVar(&c.lan, "lan", false, "for a local network")
 	f.StringVar(&c.prefix, "prefix", "", "put before the protocol ID, such as /my-cluster; keeps rings apart")
 	f.StringVar(&c.passphraseFile, "passphrase-file", "", "file with the passphrase that all members share")
+	f.StringVar(&c.psk, "psk", "", "file with the key of a private network, such as the swarm.key of IPFS nodes")
 	f.StringVar(&c.metrics, "metrics", "", "serve Prometheus metrics at this address, on loopback if it has no host")
 	f.StringVar(&c.control, "control", "", "socket for the other commands; default "+controlHelp)
 	_ = cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"auto", "server", "client"}, cobra.ShellCompDirectiveNoFileComp))
@@ -79,25 +103,25 @@ func runNode(ctx context.Context, c nodeConfig, stdout, stderr io.Writer) (err e
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	h, n, err := c.build(registry)
+	r, err := c.build(ctx, registry)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.Close(), h.Close()) }()
+	defer func() { err = errors.Join(err, r.close()) }()
 
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	stopLog, err := logEvents(h, logger)
+	stopLog, err := logEvents(r.host, logger)
 	if err != nil {
 		return err
 	}
 	defer stopLog()
-	stopServers, err := c.serve(n, registry, stdout)
+	stopServers, err := c.serve(r.node, registry, stdout)
 	if err != nil {
 		return err
 	}
 	defer stopServers()
 
-	if err := joinRing(ctx, n, seeds, logger, stdout); err != nil {
+	if err := joinRing(ctx, r.node, seeds, logger, stdout); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -111,7 +135,7 @@ func (c *nodeConfig) serve(n *pastry.Node, registry *prometheus.Registry, stdout
 	if err := n.Register(whoamiApp, whoami{node: n, region: c.region}); err != nil {
 		return nil, err
 	}
-	control, err := serveControl(n, c.control)
+	control, err := serveControl(n, c.control, c.namespaces)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +143,9 @@ func (c *nodeConfig) serve(n *pastry.Node, registry *prometheus.Registry, stdout
 	fmt.Fprintf(stdout, "peer     %s\nid       %s\n", n.Host().ID(), n.ID())
 	for _, a := range n.Host().Addrs() {
 		fmt.Fprintf(stdout, "address  %s/p2p/%s\n", a, n.Host().ID())
+	}
+	if c.store != "" {
+		fmt.Fprintf(stdout, "store    %s\n", c.store)
 	}
 	fmt.Fprintf(stdout, "control  %s\n", control.path)
 	if c.metrics != "" {

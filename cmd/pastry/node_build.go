@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
+	ds "github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -35,36 +39,107 @@ func (c *nodeConfig) seeds() ([]peer.AddrInfo, error) {
 	return seeds, errors.Join(errs...)
 }
 
-// build makes the host and, on it, the node. The metrics of both go to reg.
-func (c *nodeConfig) build(reg prometheus.Registerer) (host.Host, *pastry.Node, error) {
+// running is a node with what it stands on.
+type running struct {
+	host  host.Host
+	node  *pastry.Node
+	store ds.Batching // nil if it keeps all in memory
+}
+
+// close ends the node, then its host, and then the store.
+func (r *running) close() error {
+	var errs []error
+	if r.node != nil {
+		errs = append(errs, r.node.Close())
+	}
+	if r.host != nil {
+		errs = append(errs, r.host.Close())
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// build makes the host and, on it, the node. The metrics of both go to reg. On an
+// error nothing is left running.
+func (c *nodeConfig) build(ctx context.Context, reg prometheus.Registerer) (r *running, err error) {
 	opts, err := c.options()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	r = &running{}
+	defer func() {
+		if err != nil {
+			err, r = errors.Join(err, r.close()), nil
+		}
+	}()
+	if c.store != "" {
+		store, err := openStore(c.store)
+		if err != nil {
+			return r, err
+		}
+		r.store = store
+		opts = append(opts, pastry.WithDatastore(store))
+	}
+	if r.host, err = c.buildHost(ctx, r.store, reg); err != nil {
+		return r, err
+	}
+	r.node, err = pastry.New(r.host, append(opts, pastry.WithMetrics(reg))...)
+	return r, err
+}
+
+// buildHost makes the host. It listens where -listen says; otherwise at the ports
+// of its last run, if store knows them, or at any.
+func (c *nodeConfig) buildHost(ctx context.Context, store ds.Datastore, reg prometheus.Registerer) (host.Host, error) {
 	key, err := c.identity()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	h, err := libp2p.New(libp2p.Identity(key), libp2p.ListenAddrStrings(c.listen...), libp2p.PrometheusRegisterer(reg),
-		libp2p.UserAgent("pastry/"+version()))
+	opts := []libp2p.Option{libp2p.Identity(key), libp2p.PrometheusRegisterer(reg), libp2p.UserAgent("pastry/" + version())}
+	if c.psk != "" {
+		psk, err := readPSK(c.psk)
+		if err != nil {
+			return nil, fmt.Errorf("-psk: %w", err)
+		}
+		opts = append(opts, libp2p.PrivateNetwork(psk))
+	}
+	remember := len(c.listen) == 0 && store != nil
+	var last ports
+	if remember {
+		if last, err = loadPorts(ctx, store, c.listenIP()); err != nil {
+			return nil, fmt.Errorf("-store: %w", err)
+		}
+	}
+	h, err := libp2p.New(append(opts, libp2p.ListenAddrStrings(c.listenAddrs(last)...))...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("start a host: %w; -listen sets its addresses", err)
+		return nil, fmt.Errorf("start a host: %w; -listen sets its addresses", err)
 	}
-	n, err := pastry.New(h, append(opts, pastry.WithMetrics(reg))...)
-	if err != nil {
-		return nil, nil, errors.Join(err, h.Close())
+	if remember {
+		if err := savePorts(ctx, store, last, h); err != nil {
+			return nil, errors.Join(fmt.Errorf("-store: %w", err), h.Close())
+		}
 	}
-	return h, n, nil
+	return h, nil
 }
 
 var modes = map[string]pastry.Mode{"auto": pastry.ModeAuto, "server": pastry.ModeServer, "client": pastry.ModeClient}
 
 func (c *nodeConfig) options() ([]pastry.Option, error) {
-	mode, ok := modes[c.mode]
-	if !ok {
-		return nil, fmt.Errorf("-mode %s: give auto, server or client", c.mode)
+	if err := errors.Join(c.checkListen(), checkNamespaces(c.namespaces)); err != nil {
+		return nil, err
 	}
-	opts := []pastry.Option{pastry.WithMode(mode), pastry.WithRegion(c.region)}
+	opts := []pastry.Option{pastry.WithRegion(c.region)}
+	if c.lan { // first, so that the others can change what it sets
+		opts = append(opts, pastry.WithLAN())
+	}
+	if c.mode != "" {
+		mode, ok := modes[c.mode]
+		if !ok {
+			return nil, fmt.Errorf("-mode %s: give auto, server or client", c.mode)
+		}
+		opts = append(opts, pastry.WithMode(mode))
+	}
 	if c.prefix != "" {
 		opts = append(opts, pastry.WithProtocolPrefix(protocol.ID(c.prefix)))
 	}
@@ -75,22 +150,32 @@ func (c *nodeConfig) options() ([]pastry.Option, error) {
 		}
 		opts = append(opts, pastry.WithCredentials(pastry.Passphrase(strings.TrimRight(string(secret), "\r\n"))))
 	}
+	if len(c.namespaces) > 0 {
+		opts = append(opts, pastry.WithRecordLimits(pastry.RecordLimits{Record: maxPlainValue + stampSize}))
+	}
+	for _, ns := range c.namespaces {
+		opts = append(opts, pastry.WithNamespacedValidator(ns, plainValues{now: time.Now}))
+	}
 	return opts, nil
 }
 
-// identity returns the key in the file, which is made if it is missing, or a new
-// key if no file is named.
+// identity returns the key in the file that -key names, or in the store, which is
+// made if it is missing; or a new key if there is neither.
 func (c *nodeConfig) identity() (crypto.PrivKey, error) {
-	if c.key == "" {
+	name, path := "-key", c.key
+	if path == "" && c.store != "" {
+		name, path = "-store", filepath.Join(c.store, storeKeyFile)
+	}
+	if path == "" {
 		key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 		return key, err
 	}
-	key, err := readKey(c.key)
+	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		key, err = createKey(c.key)
+		key, err = createKey(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("-key: %w", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return key, nil
 }

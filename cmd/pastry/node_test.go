@@ -40,7 +40,7 @@ func startNode(t *testing.T, args ...string) *runningNode {
 	status := -1
 	go func() {
 		defer close(ended)
-		status = run(ctx, append([]string{"node"}, args...), n.out, n.log)
+		status = run(ctx, append([]string{"node"}, args...), strings.NewReader(""), n.out, n.log)
 	}()
 	n.stop = func() int { cancel(); <-ended; return status }
 	t.Cleanup(func() { n.stop() })
@@ -171,7 +171,7 @@ func TestNodeWithoutMember(t *testing.T) {
 	defer cancel()
 	out, ended := newOutput(), make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"node", "-control", shortTempDir(t) + "/s", "-join", "/ip4/127.0.0.1/tcp/1/p2p/" + id.String()}, out, io.Discard)
+		ended <- run(ctx, []string{"node", "-control", shortTempDir(t) + "/s", "-join", "/ip4/127.0.0.1/tcp/1/p2p/" + id.String()}, strings.NewReader(""), out, io.Discard)
 	}()
 	if _, ok := out.line(ctx, "control "); !ok {
 		t.Fatal("the node printed no control socket")

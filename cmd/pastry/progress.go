@@ -46,10 +46,15 @@ func (p *progress) add() { _ = p.bar.Add(1) } // fails only when the writer does
 // set notes how many parts are done.
 func (p *progress) set(parts int) { _ = p.bar.Set(parts) }
 
-// end finishes the step and prints what came of it.
-func (p *progress) end(format string, args ...any) {
+// clear ends the step without a word.
+func (p *progress) clear() {
 	_ = p.bar.Clear()
 	_ = p.bar.Exit()
+}
+
+// end finishes the step and prints what came of it.
+func (p *progress) end(format string, args ...any) {
+	p.clear()
 	took := time.Since(p.start)
 	p.took[strings.ReplaceAll(p.name, " ", "_")] = seconds(took)
 	fmt.Fprintf(p.w, "%-10s %6.1f s  %s\n", p.name, took.Seconds(), fmt.Sprintf(format, args...))

@@ -16,9 +16,8 @@ import (
 
 // routeConfig holds the flags of the route command.
 type routeConfig struct {
-	id, json bool
-	timeout  time.Duration
-	control  string
+	callFlags
+	id bool
 }
 
 func newRouteCommand() *cobra.Command {
@@ -36,12 +35,9 @@ which answers who it is. KEY is any text, placed on the ring by its hash.`,
 			return c.run(cmd, args[0], strings.Join(args[1:], ""))
 		},
 	}
-	f := cmd.Flags()
-	f.SortFlags = false
-	f.BoolVar(&c.id, "id", false, "KEY is a point on the ring, in 32 hexadecimal digits")
-	f.BoolVar(&c.json, "json", false, "print JSON")
-	f.DurationVar(&c.timeout, "timeout", 10*time.Second, "longest wait for the answer")
-	f.StringVar(&c.control, "control", "", "socket of the node; default is that of the node started last")
+	cmd.Flags().SortFlags = false
+	cmd.Flags().BoolVar(&c.id, "id", false, "KEY is a point on the ring, in 32 hexadecimal digits")
+	c.add(cmd, 10*time.Second)
 	return cmd
 }
 
@@ -50,15 +46,12 @@ func (c *routeConfig) run(cmd *cobra.Command, key, payload string) error {
 	if err != nil {
 		return err
 	}
-	if c.timeout <= 0 {
-		return fmt.Errorf("-timeout %v: give a positive time such as 10s", c.timeout)
-	}
-	socket, err := controlPath(c.control)
+	limit, err := c.limit(cmd)
 	if err != nil {
 		return err
 	}
 	var r routeReply
-	if err := ask(cmd.Context(), socket, "/route", routeRequest{Key: id, Payload: payload, Timeout: c.timeout}, &r); err != nil {
+	if err := c.ask(cmd.Context(), "/route", routeRequest{timeLimit: limit, Key: id, Payload: payload}, &r); err != nil {
 		return err
 	}
 	if c.json {

@@ -30,7 +30,7 @@ func key(t *testing.T, kind int, seed uint64) (crypto.PrivKey, peer.ID) {
 }
 
 func provider(p peer.ID) *Provider {
-	return &Provider{Multihash: rec("x", "", 0, 0).Multihash, Peer: p, Seq: 7, Expires: time.UnixMilli(1_700_000_000_123)}
+	return &Provider{Multihash: content("x"), Peer: p, Seq: 7, Expires: time.UnixMilli(1_700_000_000_123)}
 }
 
 func TestProviderRoundTrip(t *testing.T) {
@@ -114,11 +114,11 @@ func TestCheckMultihash(t *testing.T) {
 		mh   multihash.Multihash
 		ok   bool
 	}{
-		{"SHA2-256", rec("x", "", 0, 0).Multihash, true},
+		{"SHA2-256", content("x"), true},
 		{"cut short", identity[:1:1], false},
 		{"empty", nil, false},
 		{"too long", identity, false},
-		{"length wrong", rec("x", "", 0, 0).Multihash[:20], false},
+		{"length wrong", content("x")[:20], false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if err := CheckMultihash(test.mh); (err == nil) != test.ok {

@@ -1,0 +1,243 @@
+package pastry
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/time/rate"
+
+	"github.com/secondbit/pastry/internal/records"
+	"github.com/secondbit/pastry/pb"
+	"github.com/secondbit/pastry/ring"
+)
+
+const (
+	upkeepTasks   = 4               // under way at once
+	expireEvery   = time.Minute     // between two looks for what has expired
+	handoverLimit = 2 * time.Second // for handing on what is held when the node leaves
+	taskTimeout   = 2 * time.Minute // of one task
+	upkeepBurst   = maxPayload + 1<<10
+)
+
+// upkeep keeps the records where they belong: it carries out what the policy,
+// records.Replication, decides, by comparing, fetching and sending records.
+// What it sends and receives is bounded by WithRepairBandwidth.
+type upkeep struct {
+	k     *keeper
+	wake  chan struct{}
+	quota *rate.Limiter // bytes a second
+
+	mu      sync.Mutex // guards what follows; taken before the store's
+	policy  *records.Replication
+	seen    *sight        // what the policy was told of last
+	leaving bool          // the node is being closed
+	under   int           // tasks under way
+	idle    chan struct{} // closed and replaced when a task has ended
+}
+
+func newUpkeep(k *keeper) *upkeep {
+	o := k.n.opts
+	u := &upkeep{k: k, wake: make(chan struct{}, 1), idle: make(chan struct{}),
+		quota: rate.NewLimiter(rate.Limit(o.repairRate), upkeepBurst)}
+	u.policy = records.NewReplication(records.ReplicationConfig{
+		Self: ring.FromPeer(k.n.host.ID()), Replicas: min(o.replication, k.n.leafSetSize()+1),
+		Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+	})
+	return u
+}
+
+// changed tells the policy what the node sees of the ring. It runs in the core's
+// goroutine and waits for nobody.
+func (u *upkeep) changed() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// complete reports whether this node has compared its records of a key with so
+// many replicas that together they are a majority.
+func (u *upkeep) complete(key ring.ID) bool {
+	u.look()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.policy.Complete(key)
+}
+
+// accepts reports whether this node may be a replica of a key.
+func (u *upkeep) accepts(key ring.ID) bool {
+	u.look()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.leaving && u.policy.Accepts(key)
+}
+
+// vouch reports whether this node may tell another what it holds in some arcs,
+// as the other may then drop its own.
+func (u *upkeep) vouch(arcs []*pb.Arc) bool {
+	set := make([]records.Arc, 0, len(arcs))
+	for _, m := range arcs {
+		first, err := ring.FromBytes(m.GetFirst())
+		last, err2 := ring.FromBytes(m.GetLast())
+		if err != nil || err2 != nil {
+			return true // Compare says what is wrong
+		}
+		set = append(set, records.Arc{First: first, Last: last})
+	}
+	u.look()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.leaving && u.policy.Vouch(set...)
+}
+
+// doubt notes that a replica may lack a record that others have stored.
+func (u *upkeep) doubt(p peer.ID) {
+	u.mu.Lock()
+	u.policy.Doubt(wallTime(), ring.FromPeer(p))
+	u.mu.Unlock()
+	u.changed()
+}
+
+// settled reports whether all that is held is where it belongs, as far as this
+// node sees.
+func (u *upkeep) settled() (yes bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.k.held.View(func(x *records.Index) { yes = u.policy.Settled(x) })
+	return yes
+}
+
+// run carries out tasks until the node stops.
+func (u *upkeep) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	expire := time.NewTicker(expireEvery)
+	defer expire.Stop()
+	for {
+		u.look()
+		u.start()
+		u.mu.Lock()
+		if d, ok := u.policy.Deadline(); ok {
+			timer.Reset(max(time.Millisecond, time.Until(d)))
+		}
+		u.mu.Unlock()
+		select {
+		case <-u.wake:
+		case <-timer.C:
+		case <-expire.C:
+			u.expire()
+		case <-u.k.n.stop:
+			return
+		}
+	}
+}
+
+// look tells the policy what the node sees of the ring. While the node joins, its
+// records wait; when it has become a client, they go to the others.
+func (u *upkeep) look() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := u.k.n.sight.Load() // under the lock, so that the policy is told in order
+	switch {
+	case s == u.seen || u.leaving:
+	case s.member:
+		u.seen = s
+		u.policy.SetView(wallTime(), s.View, true)
+	case u.seen != nil && u.seen.member && u.k.n.self.Load().Client:
+		u.seen = u.seen.without()
+		u.policy.SetView(wallTime(), u.seen.View, false)
+	}
+}
+
+// peer returns the member with an id, as the policy knows it.
+func (u *upkeep) peer(id ring.ID) (peer.ID, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.seen == nil {
+		return "", false
+	}
+	return u.seen.peer(id)
+}
+
+// start starts tasks that are due, as long as few are under way.
+func (u *upkeep) start() {
+	for {
+		u.mu.Lock()
+		if u.under >= upkeepTasks {
+			u.mu.Unlock()
+			return
+		}
+		var task records.Task
+		var ok bool
+		u.k.held.View(func(x *records.Index) { task, ok = u.policy.Next(wallTime(), x) })
+		if ok {
+			u.under++
+		}
+		u.mu.Unlock()
+		if !ok {
+			return
+		}
+		u.k.n.spawn(func() { u.perform(task) })
+	}
+}
+
+// perform carries out one task and tells the policy how it ended.
+func (u *upkeep) perform(task records.Task) {
+	ctx, cancel := context.WithTimeout(u.k.n.ctx, taskTimeout)
+	defer cancel()
+	err := u.carryOut(ctx, task)
+	if err != nil {
+		log.Debugw("records not compared", "task", task, "err", err)
+	}
+	u.k.counts.task(task.Kind, err)
+	u.mu.Lock()
+	u.policy.Done(wallTime(), task, err == nil)
+	u.under--
+	close(u.idle)
+	u.idle = make(chan struct{})
+	u.mu.Unlock()
+	u.changed()
+}
+
+// handOver hands on all that this node holds, as far as others do not have it
+// yet. It returns when that is done, cannot be, or the time for it is over.
+func (u *upkeep) handOver() {
+	n := u.k.n
+	s := n.sight.Load()
+	if !s.member || len(s.IDs) < 2 || u.k.holdsNothing() {
+		return
+	}
+	timer := time.NewTimer(handoverLimit)
+	defer timer.Stop()
+	u.mu.Lock()
+	u.leaving, u.seen = true, s.without()
+	u.policy.SetView(wallTime(), u.seen.View, false)
+	u.mu.Unlock()
+	for {
+		u.start()
+		u.mu.Lock()
+		under, idle := u.under, u.idle
+		u.mu.Unlock()
+		if under == 0 {
+			return
+		}
+		select {
+		case <-idle:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// expire removes what is no longer valid.
+func (u *upkeep) expire() {
+	for _, s := range []*records.Store{u.k.held, u.k.own} {
+		if _, err := s.Expire(u.k.n.ctx, wallTime()); err != nil && u.k.n.ctx.Err() == nil {
+			u.k.n.events.post(EvtError{Err: err})
+			return
+		}
+	}
+}
