@@ -77,6 +77,9 @@ func (n *Node) send(ctx context.Context, m *Routed, first *Contact) (Receipt, er
 	}
 	select {
 	case o := <-answer:
+		if !m.Direct {
+			n.meter.ended(o.Answer)
+		}
 		return n.result(o)
 	case <-ctx.Done():
 		n.post(Input{Kind: InCancel, ID: m.ID})
@@ -121,7 +124,6 @@ func (n *Node) receipt(a *Action) {
 // result turns an outcome into what the caller gets. An answer that another
 // node than the root handed over must bear the root's signature.
 func (n *Node) result(a outcome) (Receipt, error) {
-	n.meter.ended(a.Answer)
 	r := Receipt{Root: a.Root, Hops: a.Hops, Path: a.Path}
 	if a.Code == CodeOK || a.Code == CodeAppError {
 		if a.Root != a.from {

@@ -203,6 +203,7 @@ func (k *keeper) takeIn(ctx context.Context, call *pb.FindCall, found *pb.FindRe
 	for i, r := range b.opened {
 		if r != nil && (uint8(call.Type) != uint8(r.Type) || string(r.Name) != string(call.Name)) {
 			b.refuse(i, pb.RecordOutcome_RECORD_OUTCOME_FORGED)
+			k.counts.refused(ErrRecordForged)
 		}
 	}
 	k.put(ctx, b)

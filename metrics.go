@@ -44,7 +44,7 @@ var (
 
 func newMeter(n *Node) (*meter, error) {
 	m := &meter{n: n, reg: n.opts.registerer, hops: prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: metricsPrefix + "hops", Help: "Links that this node's answered messages crossed.",
+		Name: metricsPrefix + "hops", Help: "Links that this node's answered messages to keys crossed.",
 		Buckets: []float64{0, 1, 2, 3, 4, 5, 6, 8, 12},
 	})}
 	if m.reg == nil {

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	saveDelay   = 2 * time.Second // after a change, to save several at once
+	saveSoon    = 50 * time.Millisecond // between the first two saves; doubles
+	saveDelay   = 2 * time.Second       // between two saves at the most
 	saveTimeout = 10 * time.Second
 	maxSaved    = 128 // contacts
 )
@@ -116,22 +117,30 @@ func (s *contactStore) err() error {
 	return s.last
 }
 
-// keepContacts saves the contacts a little after they change, so that a killed
-// node finds them.
+// keepContacts saves the contacts when they change, so that a killed node finds
+// them: at once, as others trust the node with records as soon as it has joined,
+// and less and less often while they go on changing.
 func (n *Node) keepContacts() {
+	var last time.Time
+	pause := saveSoon
 	for {
 		select {
 		case <-n.disk.dirty:
 		case <-n.stop:
 			return
 		}
-		wait := time.NewTimer(saveDelay)
+		if time.Since(last) > 2*saveDelay {
+			pause = saveSoon
+		}
+		n.saveContacts()
+		last = time.Now()
+		wait := time.NewTimer(pause)
 		select {
 		case <-wait.C:
 		case <-n.closed:
 			wait.Stop()
 		}
-		n.saveContacts()
+		pause = min(2*pause, saveDelay)
 	}
 }
 

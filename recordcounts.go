@@ -106,7 +106,7 @@ func (k *keeper) refusals(held records.Stats) []prometheus.Metric {
 	return []prometheus.Metric{
 		counter(descRefusals, opened(pb.RecordOutcome_RECORD_OUTCOME_FORGED), "forged"),
 		counter(descRefusals, opened(pb.RecordOutcome_RECORD_OUTCOME_EXPIRED)+r.Expired, "expired"),
-		counter(descRefusals, r.Stale, "stale"),
+		counter(descRefusals, opened(pb.RecordOutcome_RECORD_OUTCOME_STALE)+r.Stale, "stale"),
 		counter(descRefusals, opened(pb.RecordOutcome_RECORD_OUTCOME_INVALID)+r.Invalid, "invalid"),
 		counter(descRefusals, opened(pb.RecordOutcome_RECORD_OUTCOME_TOO_LARGE)+r.TooLarge, "too_large"),
 		counter(descRefusals, opened(pb.RecordOutcome_RECORD_OUTCOME_UNADDRESSED)+r.Unaddressed, "unaddressed"),

@@ -91,6 +91,13 @@ func (k *keeper) open(prefix ds.Key, limits RecordLimits) (*records.Store, error
 	return s, nil
 }
 
+// refuse counts a record of this node's own that is not stored, and returns the
+// error that says so.
+func (k *keeper) refuse(err error) error {
+	k.counts.refused(err)
+	return fmt.Errorf("%w: %w", ErrNotStored, err)
+}
+
 // close waits for writes under way. The node's goroutines have ended.
 func (k *keeper) close() error { return errors.Join(k.held.Close(), k.own.Close()) }
 

@@ -113,3 +113,6 @@ func Crowd(t testing.TB, n *Node, mh multihash.Multihash, providers, addrs int) 
 	}
 	return ps
 }
+
+// Publish has the peer record of a client stored.
+func Publish(ctx context.Context, n *Node) error { return n.publishOnce(ctx) }

@@ -3,6 +3,8 @@ package pastry_test
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -105,4 +107,46 @@ func plant(t testing.TB, from, at *pastry.Node, peers [][]byte, rs ...*records.R
 		t.Fatal(err)
 	}
 	return reply.GetStore().GetOutcomes()
+}
+
+// ranks is a validator of values such as "7 text": the larger number is better.
+type ranks struct{}
+
+func rankOf(value []byte) (int, error) {
+	var n int
+	if _, err := fmt.Sscanf(string(value), "%d", &n); err != nil {
+		return 0, fmt.Errorf("%q has no rank", value)
+	}
+	return n, nil
+}
+
+func (ranks) Validate(_ string, value []byte) error {
+	_, err := rankOf(value)
+	return err
+}
+
+func (ranks) Select(_ string, values [][]byte) (int, error) {
+	best, at := 0, -1
+	for i, v := range values {
+		if n, err := rankOf(v); err == nil && (at < 0 || n > best) {
+			best, at = n, i
+		}
+	}
+	if at < 0 {
+		return 0, errors.New("none has a rank")
+	}
+	return at, nil
+}
+
+// lenient is a validator of values that takes everything, and prefers the last.
+type lenient struct{}
+
+func (lenient) Validate(string, []byte) error            { return nil }
+func (lenient) Select(_ string, v [][]byte) (int, error) { return len(v) - 1, nil }
+
+var withRanks = pastry.WithNamespacedValidator("rank", ranks{})
+
+// value returns the record of a value.
+func value(key, data string) *records.Record {
+	return &records.Record{Type: records.TypeValue, Name: []byte(key), Data: []byte(data), Expires: time.Now().Add(time.Hour)}
 }

@@ -72,10 +72,13 @@ func (n *Node) provideHere(ctx context.Context, mh multihash.Multihash) (*record
 		return nil, err
 	}
 	err = n.keeper.own.Put(ctx, wallTime(), records.Batch{Records: []*records.Record{r}, Peers: []*records.Addresses{self}})[0]
-	if errors.Is(err, ErrRecordUnaddressed) && len(n.host.Addrs()) == 0 {
-		return nil, fmt.Errorf("pastry: %w: the host listens on no address", err)
+	switch {
+	case errors.Is(err, ErrRecordUnaddressed) && len(n.host.Addrs()) == 0:
+		return nil, fmt.Errorf("%w: the host listens on no address", n.keeper.refuse(err))
+	case err != nil:
+		return nil, n.keeper.refuse(err)
 	}
-	return r, err
+	return r, nil
 }
 
 // providerRecord returns what this node says when it provides mh from now on.
@@ -237,7 +240,14 @@ func (s *search) take(ctx context.Context, reply *pb.FindReply) error {
 		addrs[a.Peer] = a
 	}
 	for _, r := range b.opened {
-		if r == nil || r.Type != records.TypeProvider || string(r.Name) != string(s.mh) || addrs[r.Peer] == nil {
+		switch {
+		case r == nil:
+			continue
+		case r.Type != records.TypeProvider || string(r.Name) != string(s.mh):
+			s.n.keeper.counts.refused(ErrRecordForged)
+			continue
+		case addrs[r.Peer] == nil || len(addrs[r.Peer].Addrs) == 0:
+			s.n.keeper.counts.refused(ErrRecordUnaddressed)
 			continue
 		}
 		if err := s.emit(ctx, peer.AddrInfo{ID: r.Peer, Addrs: addrs[r.Peer].Addrs}); err != nil {

@@ -3,7 +3,6 @@ package pastry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	record "github.com/libp2p/go-libp2p-record"
@@ -20,8 +19,9 @@ import (
 // datastores. They forget it 48 hours after the last PutValue of that value.
 //
 // The error is routing.ErrNotSupported when the namespace has no validator. It
-// wraps ErrRecordInvalid when the validator refuses the value, ErrRecordStale
-// when a better one is held, and ErrNotStored when the members did not take it.
+// wraps ErrNotStored when the value is refused, here or by the members, and with
+// it ErrRecordInvalid when a validator refuses it, ErrRecordStale when a better
+// one is held, or another reason.
 func (n *Node) PutValue(ctx context.Context, key string, value []byte, opts ...routing.Option) error {
 	o, err := n.valueOptions(key, opts)
 	if err != nil {
@@ -37,7 +37,7 @@ func (n *Node) PutValue(ctx context.Context, key string, value []byte, opts ...r
 	r, err := n.keeper.opener.Open(now, &pb.Record{Type: pb.RecordType_RECORD_TYPE_VALUE, Name: []byte(key), Data: value,
 		ExpiresMs: uint64(now.Add(valueValidity).UnixMilli())})
 	if err != nil {
-		return fmt.Errorf("pastry: PutValue: %w", err)
+		return n.keeper.refuse(err)
 	}
 	// What this node holds as a replica may be newer than what it has put.
 	held, err := n.keeper.held.Value(ctx, now, key)
@@ -45,10 +45,10 @@ func (n *Node) PutValue(ctx context.Context, key string, value []byte, opts ...r
 		return err
 	}
 	if held != nil && n.keeper.better(key, held.Data, value) {
-		return fmt.Errorf("pastry: PutValue: %w", ErrRecordStale)
+		return n.keeper.refuse(ErrRecordStale)
 	}
 	if err := n.keeper.own.Put(ctx, now, records.Batch{Records: []*records.Record{r}})[0]; err != nil {
-		return fmt.Errorf("pastry: PutValue: %w", err)
+		return n.keeper.refuse(err)
 	}
 	if o.Offline {
 		return nil
@@ -220,9 +220,13 @@ func (s *valueSearch) network(ctx context.Context) error {
 // answer takes the value of a reply, and reports whether it is valid.
 func (s *valueSearch) answer(ctx context.Context, reply *pb.FindReply) (bool, error) {
 	for _, r := range s.n.keeper.openBatch(reply.Records, nil).opened {
-		if r != nil && r.Type == records.TypeValue && string(r.Name) == s.key {
+		if r == nil {
+			continue
+		}
+		if r.Type == records.TypeValue && string(r.Name) == s.key {
 			return true, s.take(ctx, r.Data)
 		}
+		s.n.keeper.counts.refused(ErrRecordForged)
 	}
 	return false, nil
 }

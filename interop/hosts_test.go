@@ -21,7 +21,9 @@ func connectByID(t *testing.T, from, to host.Host) {
 	t.Helper()
 	ctx := within(t, 10*time.Second)
 	areStrangers(t, from, to)
-	poll(t, ctx, func() bool { return from.Connect(ctx, peer.AddrInfo{ID: to.ID()}) == nil })
+	poll(t, ctx, "connecting by peer ID", func() bool {
+		return from.Connect(ctx, peer.AddrInfo{ID: to.ID()}) == nil
+	})
 	if got := from.Network().Connectedness(to.ID()); got != network.Connected {
 		t.Errorf("the hosts are %v, want %v", got, network.Connected)
 	}

@@ -32,7 +32,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 // poll waits for what the network does in its own time.
-func poll(t *testing.T, ctx context.Context, ok func() bool) {
+func poll(t *testing.T, ctx context.Context, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -40,7 +40,7 @@ func poll(t *testing.T, ctx context.Context, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatal(ctx.Err())
+			t.Fatalf("%s: %v", what, ctx.Err())
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/ipfs/go-cid"
@@ -157,35 +158,48 @@ func (k *check) closest(m Member, key string) []peer.ID {
 }
 
 func closestMembers(k *check) {
-	members := make(map[peer.ID]bool)
 	for _, m := range k.members {
-		members[m.Host.ID()] = true
-	}
-	for _, m := range k.members {
-		ps := k.closest(m, k.key())
-		if len(ps) < len(k.members)-1 {
-			k.errorf("%d peers, want %d", len(ps), len(k.members)-1)
-		}
-		seen := make(map[peer.ID]bool)
-		for _, p := range ps {
-			if !members[p] || seen[p] {
-				k.errorf("a peer that is no member, or came before")
-			}
-			seen[p] = true
-		}
+		key := k.key()
+		k.eventually(func() error { return k.namesMembers(k.closest(m, key)) })
 	}
 }
 
+// namesMembers returns an error unless the peers are members, all but one of them
+// at least, each once.
+func (k *check) namesMembers(ps []peer.ID) error {
+	left := make(map[peer.ID]bool)
+	for _, m := range k.members {
+		left[m.Host.ID()] = true
+	}
+	for _, p := range ps {
+		if !left[p] {
+			return errors.New("a peer that is no member, or came before")
+		}
+		delete(left, p)
+	}
+	if len(left) > 1 {
+		return fmt.Errorf("%d peers, want %d at least", len(ps), len(k.members)-1)
+	}
+	return nil
+}
+
+// closestAgree gives the routers time to hear of those that joined last.
 func closestAgree(k *check) {
 	for range 8 {
 		key := k.key()
-		first := k.closest(k.members[0], key)
-		for _, m := range k.members[1:] {
-			a, b := slices.Clone(first), k.closest(m, key)
-			themselves := func(p peer.ID) bool { return p == m.Host.ID() || p == k.members[0].Host.ID() }
-			if !slices.Equal(slices.DeleteFunc(a, themselves), slices.DeleteFunc(b, themselves)) {
-				k.errorf("two routers name other peers, or in another order")
-			}
+		k.eventually(func() error { return k.agree(key) })
+	}
+}
+
+// agree returns an error if two routers name different peers for a key.
+func (k *check) agree(key string) error {
+	first := k.closest(k.members[0], key)
+	for _, m := range k.members[1:] {
+		a, b := slices.Clone(first), k.closest(m, key)
+		themselves := func(p peer.ID) bool { return p == m.Host.ID() || p == k.members[0].Host.ID() }
+		if !slices.Equal(slices.DeleteFunc(a, themselves), slices.DeleteFunc(b, themselves)) {
+			return errors.New("two routers name other peers, or in another order")
 		}
 	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package testutil_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -154,52 +153,59 @@ func (r *fake) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <-c
 	}
 	go func() {
 		defer close(out)
-		mh := string(c.Hash())
-		r.mu.Lock()
-		own := r.own[mh]
-		r.mu.Unlock()
-		var found []*fake
-		if own {
-			found = append(found, r)
-		}
-		if count != 1 || !own {
-			r.others(ctx)
-		}
-		r.board.mu.Lock()
-		for _, p := range r.board.providers[mh] {
-			if p != r || !own {
-				found = append(found, p)
-			}
-		}
-		r.board.mu.Unlock()
-		if r.fault == "finds twice" {
-			found = append(found, found...)
-		}
-		if count > 0 && r.fault != "ignores the count" {
-			found = found[:min(count, len(found))]
-		}
-		for _, p := range found {
-			info := peer.AddrInfo{ID: p.host.ID(), Addrs: p.host.Addrs()}
-			if r.fault == "finds no addresses" {
-				info.Addrs = nil
-			}
-			if r.fault == "sends regardless" {
-				select {
-				case out <- info:
-				case <-r.leak:
-				}
-				continue
-			}
-			select {
-			case out <- info:
-			case <-ctx.Done():
-				return
-			case <-r.stop:
+		for _, p := range r.find(ctx, c.Hash(), count) {
+			if !r.emit(ctx, out, p) {
 				return
 			}
 		}
 	}()
 	return out
+}
+
+// find returns the providers of a multihash, r first.
+func (r *fake) find(ctx context.Context, mh multihash.Multihash, count int) []*fake {
+	var found []*fake
+	r.mu.Lock()
+	if r.own[string(mh)] {
+		found = append(found, r)
+	}
+	r.mu.Unlock()
+	if count != 1 || len(found) == 0 {
+		r.others(ctx)
+		r.board.mu.Lock()
+		for _, p := range r.board.providers[string(mh)] {
+			if !slices.Contains(found, p) {
+				found = append(found, p)
+			}
+		}
+		r.board.mu.Unlock()
+	}
+	if r.fault == "finds twice" {
+		found = append(found, found...)
+	}
+	if count > 0 && r.fault != "ignores the count" {
+		found = found[:min(count, len(found))]
+	}
+	return found
+}
+
+// emit sends a provider. It reports false when nobody wants more.
+func (r *fake) emit(ctx context.Context, out chan<- peer.AddrInfo, p *fake) bool {
+	info := peer.AddrInfo{ID: p.host.ID(), Addrs: p.host.Addrs()}
+	if r.fault == "finds no addresses" {
+		info.Addrs = nil
+	}
+	ended, stop := ctx.Done(), r.stop
+	if r.fault == "sends regardless" {
+		ended, stop = nil, r.leak
+	}
+	select {
+	case out <- info:
+		return true
+	case <-ended:
+	case <-stop:
+	}
+	return false
 }
 
 func (r *fake) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
@@ -231,149 +237,6 @@ func (r *fake) notFound() error {
 		return fmt.Errorf("fake: %w", routing.ErrNotFound)
 	}
 	return routing.ErrNotFound
-}
-
-// supports returns an error unless the key has a validator.
-func (r *fake) supports(key string) error {
-	ns, _, err := record.SplitKey(key)
-	if err != nil {
-		return err
-	}
-	if _, ok := r.validator.(record.NamespacedValidator)[ns]; !ok && r.fault != "takes any namespace" {
-		return routing.ErrNotSupported
-	}
-	return nil
-}
-
-func (r *fake) PutValue(ctx context.Context, key string, value []byte, opts ...routing.Option) error {
-	if err := r.supports(key); err != nil {
-		return err
-	}
-	if err := r.err(ctx); err != nil {
-		return err
-	}
-	if err := r.hold(key, value); err != nil {
-		return err
-	}
-	var o routing.Options
-	if err := o.Apply(opts...); err != nil || o.Offline {
-		return err
-	}
-	for _, other := range r.others(ctx) {
-		_ = other.hold(key, value)
-	}
-	return nil
-}
-
-// hold keeps a value that is valid and no worse.
-func (r *fake) hold(key string, value []byte) error {
-	if err := r.validator.Validate(key, value); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if old := r.values[key]; old != nil && r.fault != "takes worse values" {
-		if i, err := r.validator.Select(key, [][]byte{value, old}); err != nil || i != 0 {
-			return errors.Join(err, errors.New("fake: a better one is held"))
-		}
-	}
-	if r.fault != "keeps the caller's slice" {
-		value = bytes.Clone(value)
-	}
-	r.values[key] = value
-	return nil
-}
-
-// held returns the value held, if it is valid or may have expired.
-func (r *fake) held(key string, expired bool) []byte {
-	r.mu.Lock()
-	value := r.values[key]
-	r.mu.Unlock()
-	if value == nil || (!expired && r.fault != "gives expired values" && r.validator.Validate(key, value) != nil) {
-		return nil
-	}
-	if r.fault == "keeps the caller's slice" {
-		return value
-	}
-	return bytes.Clone(value)
-}
-
-// best returns the values of all, from worst to best.
-func (r *fake) best(ctx context.Context, key string, opts []routing.Option) ([][]byte, error) {
-	if err := r.supports(key); err != nil {
-		return nil, err
-	}
-	if err := r.err(ctx); err != nil {
-		return nil, err
-	}
-	var o routing.Options
-	if err := o.Apply(opts...); err != nil {
-		return nil, err
-	}
-	holders := []*fake{r}
-	if !o.Offline || r.fault == "ignores Offline" {
-		holders = append(holders, r.others(ctx)...)
-	}
-	var best [][]byte
-	for _, h := range holders {
-		value := h.held(key, o.Expired)
-		if value == nil || (len(best) > 0 && bytes.Equal(value, best[len(best)-1])) {
-			continue
-		}
-		if len(best) > 0 && r.fault != "gives worse values" {
-			if i, err := r.validator.Select(key, [][]byte{best[len(best)-1], value}); err != nil || i == 0 {
-				continue
-			}
-		}
-		best = append(best, value)
-	}
-	if len(best) > 0 && r.fault != "repairs nothing" {
-		for _, h := range holders {
-			_ = h.hold(key, best[len(best)-1])
-		}
-	}
-	return best, nil
-}
-
-func (r *fake) GetValue(ctx context.Context, key string, opts ...routing.Option) ([]byte, error) {
-	switch r.fault {
-	case "panics":
-		panic("fake")
-	case "hangs":
-		<-r.leak
-	}
-	best, err := r.best(ctx, key, opts)
-	if err != nil {
-		return nil, err
-	}
-	if len(best) == 0 {
-		return nil, r.notFound()
-	}
-	return best[len(best)-1], nil
-}
-
-func (r *fake) SearchValue(ctx context.Context, key string, opts ...routing.Option) (<-chan []byte, error) {
-	best, err := r.best(ctx, key, opts)
-	if err != nil {
-		return nil, err
-	}
-	if len(best) == 0 && r.fault == "searches in vain" {
-		return nil, routing.ErrNotFound
-	}
-	out := make(chan []byte)
-	go func() {
-		defer close(out)
-		for _, value := range best {
-			select {
-			case out <- value:
-			case <-ctx.Done():
-				return
-			case <-r.stop:
-				return
-			}
-		}
-	}()
-	return out, nil
 }
 
 func (r *fake) Bootstrap(context.Context) error {

@@ -68,27 +68,27 @@ func allConcurrent(k *check) {
 // everything calls each method once, and returns the first error.
 func everything(ctx context.Context, m, other Member, id cid.Cid, key string) error {
 	if err := m.Bootstrap(ctx); err != nil {
-		return fmt.Errorf("Bootstrap: %w", err)
+		return fmt.Errorf("in Bootstrap: %w", err)
 	}
 	if err := m.Provide(ctx, id, true); err != nil {
-		return fmt.Errorf("Provide: %w", err)
+		return fmt.Errorf("in Provide: %w", err)
 	}
 	if err := m.PutValue(ctx, key, ranked(1, "concurrent")); err != nil {
-		return fmt.Errorf("PutValue: %w", err)
+		return fmt.Errorf("in PutValue: %w", err)
 	}
 	for range other.FindProvidersAsync(ctx, id, 1) {
 	}
 	if _, err := other.GetValue(ctx, key); err != nil {
-		return fmt.Errorf("GetValue: %w", err)
+		return fmt.Errorf("in GetValue: %w", err)
 	}
 	out, err := m.SearchValue(ctx, key)
 	if err != nil {
-		return fmt.Errorf("SearchValue: %w", err)
+		return fmt.Errorf("in SearchValue: %w", err)
 	}
 	for range out {
 	}
 	if _, err := m.FindPeer(ctx, other.Host.ID()); err != nil {
-		return fmt.Errorf("FindPeer: %w", err)
+		return fmt.Errorf("in FindPeer: %w", err)
 	}
 	return nil
 }

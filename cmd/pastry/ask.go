@@ -18,14 +18,15 @@ import (
 type callFlags struct {
 	json    bool
 	timeout time.Duration
+	endless bool // no timeout will do
 	control string
 }
 
-// add defines the flags. Without a default timeout there is none.
+// add defines the flags. With a timeout of 0 there is none by default.
 func (c *callFlags) add(cmd *cobra.Command, timeout time.Duration) {
 	f := cmd.Flags()
 	usage := "longest wait for the answer"
-	if timeout == 0 {
+	if c.endless = timeout == 0; c.endless {
 		usage += "; 0 for no limit"
 	}
 	f.BoolVar(&c.json, "json", false, "print JSON")
@@ -34,9 +35,8 @@ func (c *callFlags) add(cmd *cobra.Command, timeout time.Duration) {
 }
 
 // limit returns the time that a request may take.
-func (c *callFlags) limit(cmd *cobra.Command) (timeLimit, error) {
-	none := cmd.Flags().Lookup("timeout").DefValue == "0s"
-	if c.timeout < 0 || c.timeout == 0 && !none {
+func (c *callFlags) limit() (timeLimit, error) {
+	if c.timeout < 0 || c.timeout == 0 && !c.endless {
 		return timeLimit{}, fmt.Errorf("-timeout %v: give a positive time such as 10s", c.timeout)
 	}
 	return timeLimit{Timeout: c.timeout}, nil

@@ -38,7 +38,7 @@ With -json, each is one line.`,
 }
 
 func (c *findProvsConfig) run(cmd *cobra.Command, arg string) error {
-	limit, err := c.limit(cmd)
+	limit, err := c.limit()
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ nobody knows any, the exit status is 1.`,
 }
 
 func (c *callFlags) findPeer(cmd *cobra.Command, arg string) error {
-	limit, err := c.limit(cmd)
+	limit, err := c.limit()
 	if err != nil {
 		return err
 	}

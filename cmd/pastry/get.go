@@ -42,7 +42,7 @@ With -json, the value is in base64.`,
 }
 
 func (c *getConfig) run(cmd *cobra.Command, key string) error {
-	limit, err := c.limit(cmd)
+	limit, err := c.limit()
 	if err != nil {
 		return err
 	}

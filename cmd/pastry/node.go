@@ -41,11 +41,11 @@ to it through a socket that only this user may open. They find the node that was
 started last by themselves; name the socket of another with -control.
 
 With -store the node keeps in a directory what it holds for the ring, the members
-it knows, its ports and, without -key, its key. When it starts again it needs no
--join: it comes back to the same place, and has all it had, even after a crash,
-and even if all members had one at once. Without -store it keeps all in memory,
-and without -key it has a new identity, and so another place on the ring, each
-time.
+it knows, its ports and, unless -key names a file for that, its key. When it
+starts again it needs no -join: it comes back to the same place with all it had,
+after a crash too, and even if all members have crashed at once. Without -store it
+keeps everything in memory, and without either it has a new identity, and so
+another place on the ring, each time.
 
 Values can be put under keys like /pk/... and /ipns/..., if they are what belongs
 there. -namespace app adds keys like /app/... for any value of up to 64 KiB; of

@@ -74,7 +74,7 @@ func newProvideCommand() *cobra.Command {
 }
 
 func (c *provideConfig) run(cmd *cobra.Command, args []string) error {
-	limit, err := c.limit(cmd)
+	limit, err := c.limit()
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (c *provideConfig) contents(cmd *cobra.Command, args []string) ([]provided,
 	case c.stdin && len(args) > 0:
 		return nil, errors.New("give CIDs or -stdin, not both")
 	case c.stdin:
-		b, err := readInput(cmd.Context(), cmd.InOrStdin(), maxProvideBody)
+		b, err := readInput(cmd.Context(), cmd.InOrStdin(), maxProvideBody/2)
 		if err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ func newPutCommand() *cobra.Command {
 }
 
 func (c *putConfig) run(cmd *cobra.Command, args []string) error {
-	limit, err := c.limit(cmd)
+	limit, err := c.limit()
 	if err != nil {
 		return err
 	}

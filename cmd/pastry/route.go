@@ -46,7 +46,7 @@ func (c *routeConfig) run(cmd *cobra.Command, key, payload string) error {
 	if err != nil {
 		return err
 	}
-	limit, err := c.limit(cmd)
+	limit, err := c.limit()
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func checkNamespaces(names []string) error {
 	for _, name := range names {
 		switch {
 		case name == "" || strings.Contains(name, "/"):
-			errs = append(errs, fmt.Errorf("-namespace %q: give a name without slashes, such as app for keys like /app/...", name))
+			errs = append(errs, fmt.Errorf("-namespace %q: for keys like /app/greeting give the name without slashes, app", name))
 		case slices.Contains(signedNamespaces, name):
 			errs = append(errs, fmt.Errorf("-namespace %s: every node knows it already, with a validator of its own; choose another name", name))
 		}
@@ -127,7 +127,7 @@ func parseValueKey(text string) (valueKey, error) {
 	}
 	id, err := peer.Decode(name)
 	if err != nil {
-		return k, fmt.Errorf("key %s: %w; what follows /%s/ is a peer ID, such as 12D3KooW... or k51...", text, err, namespace)
+		return k, fmt.Errorf("key %s: %w; what follows /%s/ is a peer ID, like those that \"pastry info\" prints", text, err, namespace)
 	}
 	k.routing = "/" + namespace + "/" + string(id)
 	return k, nil

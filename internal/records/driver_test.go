@@ -125,7 +125,7 @@ func (n *node) drop(t Task, began time.Time, es []Entry, ok bool, done func(bool
 		done(ok)
 		return
 	}
-	n.w.after(n.w.upTo(50*time.Millisecond), func() {
+	n.w.after(n.w.upTo(time.Second), func() {
 		if !n.up {
 			return
 		}

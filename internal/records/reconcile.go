@@ -20,7 +20,7 @@ const (
 	listItems  = 64   // records that are listed rather than divided
 	listAll    = 1024 // the same, where the other holds nothing
 
-	verdictSize = 8                    // bytes around a verdict, at most
+	verdictSize = 12                   // bytes around a verdict, at most
 	partSize    = 3*(2+ring.Size) + 16 // bytes of a part, at most
 )
 
@@ -49,13 +49,16 @@ func Compare(x *Index, arcs []*pb.Arc, room int) ([]*pb.Verdict, error) {
 		if room < 0 && len(verdicts) > 0 {
 			break
 		}
+		if most := (room + len(v.Items)) / ItemSize * ItemSize; room < 0 && len(v.Items) > most {
+			v.Items = v.Items[:max(ItemSize, most)]
+		}
 		verdicts = append(verdicts, v)
 	}
 	return verdicts, nil
 }
 
-// verdict compares an arc with the other's summary. The list of a single key is
-// cut short at room bytes, but for one record.
+// verdict compares an arc with the other's summary. What is left of the room
+// says how much is listed for one that holds nothing.
 func (x *Index) verdict(a Arc, theirs Summary, room int) *pb.Verdict {
 	own := x.Summary(a)
 	if own == theirs {
@@ -65,21 +68,17 @@ func (x *Index) verdict(a Arc, theirs Summary, room int) *pb.Verdict {
 	if theirs.Count == 0 {
 		most = max(listItems, min(listAll, room/ItemSize))
 	}
-	switch {
-	case a.First == a.Last:
-		most = max(1, min(own.Count, room/ItemSize))
-	case own.Count > most:
+	if own.Count > most && a.First != a.Last {
 		v := &pb.Verdict{}
 		for _, part := range x.Split(a, splitParts) {
 			v.Parts = append(v.Parts, encodeArc(part, x.Summary(part)))
 		}
 		return v
 	}
-	v := &pb.Verdict{Listed: true, Items: make([]byte, 0, min(most, own.Count)*ItemSize)}
+	v := &pb.Verdict{Listed: true, Items: make([]byte, 0, own.Count*ItemSize)}
 	x.Ascend(a, func(e Entry) bool {
 		v.Items = e.Item().append(v.Items)
-		most--
-		return most > 0
+		return true
 	})
 	return v
 }

@@ -55,7 +55,7 @@ type Replication struct {
 	member     bool
 	members    members
 	own        arcSet // keys of which this member is a replica
-	sees       bool   // own is known, and not empty for want of sight
+	sees       bool   // the view shows own
 	neighbours []neighbour
 	running    []*run
 	serial     uint64
@@ -92,7 +92,7 @@ func NewReplication(cfg ReplicationConfig) *Replication {
 	if cfg.Replicas == 0 {
 		cfg.Replicas = 8
 	}
-	return &Replication{cfg: cfg}
+	return &Replication{cfg: cfg, members: members{self: -1, replicas: cfg.Replicas}}
 }
 
 // SetView tells what this member sees of the ring, itself included. It is called

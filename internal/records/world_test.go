@@ -22,6 +22,7 @@ type world struct {
 	replicas int
 	side     int           // leaves on a side
 	lag      time.Duration // until a member sees a change, at most
+	whole    bool          // the ring does not part
 	loss     float64       // probability that a call gets no answer
 	acked    map[ID]uint64 // the newest version that was acknowledged
 	excused  map[ID]bool   // all its holders have crashed
@@ -52,6 +53,7 @@ type node struct {
 	id     ring.ID
 	x      *Index
 	policy *Replication
+	view   ring.View // as last seen
 	up     bool
 	member bool
 	broken bool // answers nothing, though others see it
@@ -160,7 +162,8 @@ func (n *node) look() {
 	if !found {
 		ids = slices.Insert(ids, place, n.id)
 	}
-	n.policy.SetView(n.w.now, viewOf(ids, place, n.w.side), n.member)
+	n.view = viewOf(ids, place, n.w.side)
+	n.policy.SetView(n.w.now, n.view, n.member)
 	n.pump()
 }
 
