@@ -99,31 +99,29 @@ func only(r *records.Record, err error) ([]*records.Record, error) {
 }
 
 // findForAll answers for the replica set. A root that is complete, and holds
-// something, answers at once. Any other hears a majority first, and takes in what
-// they hold; it says that there is nothing only when a majority has said so.
+// something, answers at once. Any other hears others first, see gather; it says
+// that there is nothing only when that is sure.
 func (k *keeper) findForAll(ctx context.Context, key ring.ID, call *pb.FindCall) (*pb.FindReply, error) {
 	set, ok := k.n.sight.Load().replicas(key, k.n.opts.replication)
 	if !ok {
 		return nil, ErrNotActive
 	}
 	complete := k.upkeep.complete(key)
-	heard := 1
 	if call.Quorum <= 1 && complete {
 		reply, err := k.findHere(ctx, call)
-		if err != nil || len(reply.Records) > 0 || reply.Total > 0 {
-			return heardOf(reply, heard, complete), err
+		if err != nil || reply.Total > 0 {
+			return heardOf(reply, 1, complete), err
 		}
 	}
-	majority := len(set)/2 + 1
-	heard, err := k.gather(ctx, set, max(majority, min(int(call.Quorum), len(set))), call)
+	heard, sure, err := k.gather(ctx, set, complete, call)
 	if err != nil {
 		return nil, err
 	}
 	reply, err := k.findHere(ctx, call)
-	if err == nil && reply.Total == 0 && heard < majority {
+	if err == nil && reply.Total == 0 && !sure {
 		return nil, errUnsure
 	}
-	return heardOf(reply, heard, complete || heard >= majority), err
+	return heardOf(reply, heard, sure), err
 }
 
 func heardOf(reply *pb.FindReply, heard int, complete bool) *pb.FindReply {
@@ -131,100 +129,4 @@ func heardOf(reply *pb.FindReply, heard int, complete bool) *pb.FindReply {
 		reply.Heard, reply.Complete = uint32(heard), complete
 	}
 	return reply
-}
-
-// gather asks the other members of a replica set for what they hold, all at
-// once, and takes it in. It returns how many were heard, this node included: as
-// many as are wanted, or fewer when all were tried. Replicas that are found to
-// hold an older value than the best get that.
-func (k *keeper) gather(ctx context.Context, set []peer.ID, want int, call *pb.FindCall) (int, error) {
-	type heard struct {
-		peer  peer.ID
-		reply *pb.FindReply
-	}
-	ask := &pb.FindCall{Type: call.Type, Name: call.Name, Limit: maxProviders}
-	results := make(chan heard, len(set))
-	asked := 0
-	for _, p := range set {
-		if p == k.n.host.ID() {
-			continue
-		}
-		asked++
-		k.n.spawn(func() {
-			select {
-			case k.calls <- struct{}{}:
-				defer func() { <-k.calls }()
-			case <-ctx.Done():
-				results <- heard{p, nil}
-				return
-			}
-			reply, err := k.n.askMember(k.n.ctx, p, findCall(ask))
-			if err != nil {
-				log.Debugw("replica did not answer", "peer", p, "err", err)
-			}
-			found := reply.GetFind()
-			if found != nil {
-				k.takeIn(k.n.ctx, call, found)
-			}
-			results <- heard{p, found}
-		})
-	}
-	count, held := 1, make(map[peer.ID][]byte) // who holds which value
-	for range asked {
-		if count >= want {
-			break
-		}
-		select {
-		case h := <-results:
-			if h.reply == nil {
-				continue
-			}
-			count++
-			held[h.peer] = nil
-			if len(h.reply.Records) == 1 {
-				held[h.peer] = h.reply.Records[0].Data
-			}
-		case <-ctx.Done():
-			return count, ctx.Err()
-		case <-k.n.stop:
-			return count, ErrClosed
-		}
-	}
-	if call.Type != pb.RecordType_RECORD_TYPE_PROVIDER {
-		k.writeBack(call, held)
-	}
-	return count, nil
-}
-
-// takeIn stores what a replica holds, if it verifies and is about what was asked
-// for.
-func (k *keeper) takeIn(ctx context.Context, call *pb.FindCall, found *pb.FindReply) {
-	b := k.openBatch(found.Records, found.Peers)
-	for i, r := range b.opened {
-		if r != nil && (uint8(call.Type) != uint8(r.Type) || string(r.Name) != string(call.Name)) {
-			b.refuse(i, pb.RecordOutcome_RECORD_OUTCOME_FORGED)
-			k.counts.refused(ErrRecordForged)
-		}
-	}
-	k.put(ctx, b)
-}
-
-// writeBack sends the best value to the replicas that hold another or none.
-func (k *keeper) writeBack(call *pb.FindCall, held map[peer.ID][]byte) {
-	best, err := k.findHere(k.n.ctx, call)
-	if err != nil || len(best.Records) != 1 {
-		return
-	}
-	for p, data := range held {
-		if string(data) == string(best.Records[0].Data) {
-			continue
-		}
-		k.n.spawn(func() {
-			if _, err := k.storeAt(k.n.ctx, p, &pb.StoreCall{Records: best.Records}); err != nil {
-				log.Debugw("value not written back", "peer", p, "err", err)
-				return
-			}
-			k.counts.writtenBack.Add(1)
-		})
-	}
 }

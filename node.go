@@ -58,6 +58,7 @@ type Node struct {
 	leaves    map[peer.ID]struct{} // protected; owned by the core's goroutine
 
 	self  atomic.Pointer[Contact]
+	said  atomic.Uint64 // the sequence number of the last peer record
 	state atomic.Int32
 	sight atomic.Pointer[sight]
 
@@ -170,7 +171,19 @@ func (n *Node) newCore(client bool, epoch uint64) error {
 
 func (n *Node) sealOwn() ([]byte, error) {
 	addrs := n.host.Addrs()
-	return sealRecord(n.signer.key, n.host.ID(), addrs, peer.TimestampSeq())
+	return sealRecord(n.signer.key, n.host.ID(), addrs, n.nextStatement())
+}
+
+// nextStatement returns the sequence number of a new peer record. Its like in
+// libp2p is shared by all hosts of a process, whose clocks may differ in tests.
+func (n *Node) nextStatement() uint64 {
+	for {
+		last := n.said.Load()
+		seq := max(last+1, uint64(max(0, wallTime().UnixNano())))
+		if n.said.CompareAndSwap(last, seq) {
+			return seq
+		}
+	}
 }
 
 // serve makes the node answer streams that others open, or no longer.

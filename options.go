@@ -63,14 +63,14 @@ type options struct {
 }
 
 func newOptions(opts []Option) (*options, error) {
-	o := &options{protocol: ProtocolID, replication: 8, perLink: 100_000, limits: defaultLimits, repairRate: defaultRepairRate}
+	o := &options{protocol: ProtocolID, perLink: 100_000, limits: defaultLimits, repairRate: defaultRepairRate}
 	var errs []error
 	for _, opt := range opts {
 		if err := opt(o); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, o.finishValidator())
+	errs = append(errs, o.finishValidator(), o.finishReplication())
 	if o.store == nil {
 		o.store = dssync.MutexWrap(ds.NewMapDatastore())
 	}
@@ -172,7 +172,8 @@ func WithCredentials(c Credentials) Option {
 }
 
 // WithLeafSetSize sets L, the size of the leaf set, both sides together: even,
-// 2 to 128. Default 24. At least twice the replication is sensible.
+// 2 to 128. Default 24. It must be at least twice the replication. All nodes of a
+// ring should agree.
 func WithLeafSetSize(l int) Option {
 	return func(o *options) error {
 		if l < 2 || l > 128 || l%2 != 0 {
@@ -195,8 +196,10 @@ func WithDigitBits(b int) Option {
 	}
 }
 
-// WithReplication sets r, the number of nodes that hold a record, 1 to 64.
-// Default 8. No more than the leaf set's size plus one are used.
+// WithReplication sets r, the number of nodes that hold a record: 1 to half the
+// leaf set's size, since a member must see all that share a record with it.
+// Default 8, or half the leaf set's size if that is less. All nodes of a ring
+// should agree.
 func WithReplication(r int) Option {
 	return func(o *options) error {
 		if r < 1 || r > 64 {
@@ -205,6 +208,22 @@ func WithReplication(r int) Option {
 		o.replication = r
 		return nil
 	}
+}
+
+// defaultReplication is r where WithReplication is not given.
+const defaultReplication = 8
+
+func (o *options) finishReplication() error {
+	cfg := o.core
+	cfg.setDefaults()
+	most := max(1, cfg.LeafSetSize/2)
+	if o.replication == 0 {
+		o.replication = min(defaultReplication, most)
+	}
+	if o.replication > most {
+		return fmt.Errorf("pastry: WithReplication: %d replicas need a leaf set of %d or more, it has %d; see WithLeafSetSize", o.replication, 2*o.replication, cfg.LeafSetSize)
+	}
+	return nil
 }
 
 // WithHeartbeat sets the time between two signs of life to a neighbour, 100 ms

@@ -16,22 +16,24 @@ import (
 // is asked as well.
 const leastHedge = 50 * time.Millisecond
 
-// read returns what is known about a name. A node that sees the whole replica
-// set asks the one of it with the least round trip first, and the root if that
+// readNear asks the replica of a key with the least round trip, if this node sees
+// the whole replica set. It returns nil when the root is to be asked: that replica
 // has nothing to say, is not sure, or does not answer soon.
-func (n *Node) read(ctx context.Context, key ring.ID, call *pb.FindCall) (*pb.FindReply, error) {
-	if p, rtt, ok := n.nearestReplica(key); ok {
-		if reply := n.readAt(ctx, p, rtt, call); reply != nil {
-			n.keeper.counts.reads[readReplica].Add(1)
-			return reply, nil
-		}
+func (n *Node) readNear(ctx context.Context, key ring.ID, call *pb.FindCall) *pb.FindReply {
+	p, rtt, ok := n.nearestReplica(key)
+	if !ok {
+		return nil
 	}
-	n.keeper.counts.reads[readRoot].Add(1)
-	return n.readRoot(ctx, key, call)
+	reply := n.readAt(ctx, p, rtt, call)
+	if reply != nil {
+		n.keeper.counts.reads[readReplica].Add(1)
+	}
+	return reply
 }
 
 // readRoot asks the root of key, which speaks for the replica set.
 func (n *Node) readRoot(ctx context.Context, key ring.ID, call *pb.FindCall) (*pb.FindReply, error) {
+	n.keeper.counts.reads[readRoot].Add(1)
 	hop := n.host.ID()
 	if next, ok := n.NextHop(key); ok {
 		hop = next

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
@@ -79,9 +80,13 @@ func (u *upkeep) ask(ctx context.Context, p peer.ID, call *pb.RecordCall) (*pb.R
 	in := proto.Size(reply)
 	u.k.counts.repairSent.Add(uint64(out))
 	u.k.counts.repairReceived.Add(uint64(in))
-	// What has come cannot be refused any more; the next call waits for it.
-	return reply, u.quota.WaitN(ctx, min(in, upkeepBurst))
+	u.spend(in)
+	return reply, nil
 }
+
+// spend takes bytes that have come, or must go, off the quota: what is next waits
+// for them.
+func (u *upkeep) spend(bytes int) { u.quota.ReserveN(time.Now(), min(bytes, upkeepBurst)) }
 
 // fetch gets records from a member and takes them in.
 func (u *upkeep) fetch(ctx context.Context, p peer.ID, items []records.Item) error {
@@ -101,8 +106,8 @@ func (u *upkeep) fetch(ctx context.Context, p peer.ID, items []records.Item) err
 		}
 		in := u.k.openBatch(got.Records, got.Peers)
 		u.k.put(ctx, in)
-		if err := ctx.Err(); err != nil {
-			return err
+		if slices.Contains(in.outcomes, pb.RecordOutcome_RECORD_OUTCOME_FULL) {
+			return ErrRecordFull
 		}
 		u.k.counts.moved(in.outcomes, &u.k.counts.fetched)
 		items = items[got.Done:]
@@ -124,6 +129,9 @@ func (u *upkeep) send(ctx context.Context, p peer.ID, ids []records.ID, all bool
 		for len(rs) > 0 {
 			pack := newPacker(chunkSize)
 			packed, err := u.k.pack(ctx, pack, rs)
+			if err == nil && packed == 0 {
+				err = ErrRecordTooLarge
+			}
 			if err != nil {
 				return err
 			}
@@ -146,16 +154,18 @@ func (u *upkeep) send(ctx context.Context, p peer.ID, ids []records.ID, all bool
 	return nil
 }
 
-// taken returns an error if a member did not take in a record that it should
-// have.
+// taken returns an error if a member did not take in a record because it is not
+// the one to hold it; if all must be held there, also for any other reason but
+// that it has a better one or that the record has expired.
 func taken(outcomes []pb.RecordOutcome, all bool) error {
 	for _, o := range outcomes {
 		switch o {
+		case pb.RecordOutcome_RECORD_OUTCOME_OK, pb.RecordOutcome_RECORD_OUTCOME_STALE, pb.RecordOutcome_RECORD_OUTCOME_EXPIRED:
 		case pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE, pb.RecordOutcome_RECORD_OUTCOME_TOO_FEW:
 			return errElsewhere
-		case pb.RecordOutcome_RECORD_OUTCOME_FULL:
+		default:
 			if all {
-				return ErrRecordFull
+				return records.OutcomeError(o)
 			}
 		}
 	}
@@ -191,6 +201,7 @@ func (u *upkeep) items(arcs []records.Arc) []records.Item {
 // drop removes records that others hold, unless the ring has changed meanwhile so
 // that this node is to keep them.
 func (u *upkeep) drop(ctx context.Context, t records.Task, items []records.Item) error {
+	u.look()
 	u.mu.Lock()
 	allowed, leaving := u.policy.MayDrop(t), u.leaving
 	u.mu.Unlock()
@@ -232,6 +243,9 @@ func (u *upkeep) pushSome(ctx context.Context, t records.Task, items []records.I
 	}
 	pack := newPacker(chunkSize)
 	packed, err := u.k.pack(ctx, pack, rs)
+	if err == nil && packed == 0 {
+		err = ErrRecordTooLarge
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -18,7 +18,11 @@ const (
 	askTimeout    = 10 * time.Second       // of one try
 	askPause      = 100 * time.Millisecond // after the first try; doubles
 	memberTimeout = 3 * time.Second        // for one member to answer another
+	recordTime    = 5 * time.Millisecond   // more for each record that it has to verify and store
 )
+
+// recordSize is about how many bytes a provider record takes in a call.
+const recordSize = 256
 
 // askRoot routes a call to the root of key. It tries again while that may help:
 // calls can be repeated without harm. The Receipt tells who answered.
@@ -42,7 +46,7 @@ func (n *Node) askRoot(ctx context.Context, key ring.ID, call *pb.RecordCall) (*
 }
 
 func (n *Node) askOnce(ctx context.Context, key ring.ID, payload []byte) (*pb.RecordReply, Receipt, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout+time.Duration(len(payload)/recordSize)*recordTime)
 	defer cancel()
 	r, err := n.Route(ctx, recordsApp, key, payload)
 	if err != nil {
@@ -52,13 +56,14 @@ func (n *Node) askOnce(ctx context.Context, key ring.ID, payload []byte) (*pb.Re
 	return reply, r, err
 }
 
-// askMember sends a call to one member.
+// askMember sends a call to one member, which has a little more time for each of
+// many records.
 func (n *Node) askMember(ctx context.Context, p peer.ID, call *pb.RecordCall) (*pb.RecordReply, error) {
 	payload, err := proto.Marshal(call)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
+	ctx, cancel := context.WithTimeout(ctx, memberTimeout+time.Duration(len(call.GetStore().GetRecords()))*recordTime)
 	defer cancel()
 	r, err := n.Send(ctx, recordsApp, p, payload)
 	if err != nil {

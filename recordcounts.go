@@ -58,6 +58,7 @@ func (c *recordCounts) task(kind records.TaskKind, err error) {
 
 var (
 	descRecords     = desc("records", "Records held as a replica, by type.", "type")
+	descSettled     = desc("settled", "1 while every record held is known to be where it belongs, 0 while some are compared or moved.")
 	descRecordBytes = desc("record_bytes", "Bytes of the records held as a replica.")
 	descOwnRecords  = desc("own_records", "Records of this node's own, by type.", "type")
 	descRefusals    = desc("record_refusals_total", "Records refused, by reason.", "reason")
@@ -74,6 +75,7 @@ func (k *keeper) metrics() []prometheus.Metric {
 	held, own := k.held.Stats(), k.own.Stats()
 	ms := []prometheus.Metric{
 		gauge(descRecordBytes, float64(held.Bytes)),
+		gauge(descSettled, float64(boolToInt(k.upkeep.settled()))),
 		counter(descRepair, k.counts.repairSent.Load(), "sent"),
 		counter(descRepair, k.counts.repairReceived.Load(), "received"),
 		counter(descMoved, k.counts.given.Load(), "given"),

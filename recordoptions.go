@@ -15,9 +15,9 @@ import (
 var defaultLimits = RecordLimits{Records: 1 << 20, Bytes: 1 << 30, PerKey: 1024, PerPeer: 1 << 19, Record: 64 << 10, Addrs: 64}
 
 const (
-	maxRecordData     = 256 << 10 // bytes; half of what fits a message
+	maxRecordData     = 240 << 10 // bytes; a record must fit a call to a replica with its addresses
 	defaultRepairRate = 4 << 20   // bytes a second
-	minRepairRate     = 1 << 10
+	minRepairRate     = 16 << 10
 )
 
 // WithValidator replaces the validator of values, which by default is one for
@@ -79,7 +79,7 @@ func (o *options) finishValidator() error {
 // keeps its default: 1,048,576 records, 1 GiB in all, 1,024 providers of one
 // content, 524,288 records signed by one peer, 64 KiB in one record, 64 addresses
 // of one peer; one that is negative means unbounded, except that no record may
-// have more than 256 KiB.
+// have more than 240 KiB.
 func WithRecordLimits(l RecordLimits) Option {
 	return func(o *options) error {
 		if l.Record > maxRecordData {
@@ -110,7 +110,8 @@ func limitOr[T int | int64](given, otherwise T) T {
 
 // WithRepairBandwidth bounds the bytes a second, both ways together, that the
 // node spends on comparing its records with those of other replicas and moving
-// them: at least 1 KiB. Default 4 MiB.
+// them, and on giving them records that they ask for: at least 16 KiB. Default 4
+// MiB. What others send on their own account is bounded by theirs.
 func WithRepairBandwidth(bytesPerSecond int) Option {
 	return func(o *options) error {
 		if bytesPerSecond < minRepairRate {

@@ -131,7 +131,7 @@ func (k *keeper) Deliver(ctx context.Context, m *Message) ([]byte, error) {
 		reply.Body = &pb.RecordReply_Find{Find: r}
 	case *pb.RecordCall_Compare:
 		var r *pb.CompareReply
-		r, err = k.compare(body.Compare)
+		r, err = k.compare(m.Origin, body.Compare)
 		reply.Body = &pb.RecordReply_Compare{Compare: r}
 	case *pb.RecordCall_Fetch:
 		var r *pb.FetchReply
@@ -172,11 +172,15 @@ type batch struct {
 
 func (b *batch) refuse(i int, o pb.RecordOutcome) { b.opened[i], b.outcomes[i] = nil, o }
 
-// openBatch verifies records and peer records that came over the wire.
+// openBatch verifies records and peer records that came over the wire, but for
+// provider records that are held already.
 func (k *keeper) openBatch(wire []*pb.Record, peers [][]byte) *batch {
 	now := wallTime()
 	b := &batch{wire: wire, opened: make([]*records.Record, len(wire)), outcomes: make([]pb.RecordOutcome, len(wire))}
 	inParallel(len(wire), func(i int) {
+		if b.opened[i] = k.known(now, wire[i]); b.opened[i] != nil {
+			return
+		}
 		r, err := k.opener.Open(now, wire[i])
 		b.opened[i], b.outcomes[i] = r, records.Outcome(err)
 		k.counts.refused(err)
@@ -190,6 +194,25 @@ func (k *keeper) openBatch(wire []*pb.Record, peers [][]byte) *batch {
 		b.peers = append(b.peers, a)
 	}
 	return b
+}
+
+// known returns a provider record if the same version is held, which saves the
+// work of verifying it: it will not be stored again. Otherwise it returns nil.
+func (k *keeper) known(now time.Time, m *pb.Record) *records.Record {
+	if m.GetType() != pb.RecordType_RECORD_TYPE_PROVIDER {
+		return nil
+	}
+	p := records.ReadProvider(m.Data)
+	if p == nil {
+		return nil
+	}
+	r := &records.Record{Type: records.TypeProvider, Name: p.Multihash, Peer: p.Peer, Version: p.Seq, Data: m.Data}
+	var e records.Entry
+	k.held.View(func(x *records.Index) { e, _ = x.Get(r.ID()) })
+	if r.Expires = time.UnixMilli(e.Expires); e.Version != p.Seq || !r.Expires.After(now) {
+		return nil
+	}
+	return r
 }
 
 // put stores what is left of a batch and notes what became of it.
@@ -213,8 +236,8 @@ func (k *keeper) put(ctx context.Context, b *batch) {
 }
 
 // compare answers with what this node holds in some arcs.
-func (k *keeper) compare(call *pb.CompareCall) (reply *pb.CompareReply, err error) {
-	if !k.upkeep.vouch(call.Arcs) {
+func (k *keeper) compare(from peer.ID, call *pb.CompareCall) (reply *pb.CompareReply, err error) {
+	if !k.upkeep.vouch(from, call.Arcs) {
 		return nil, errElsewhere
 	}
 	reply = &pb.CompareReply{}
@@ -251,6 +274,10 @@ func (k *keeper) fetch(ctx context.Context, call *pb.FetchCall) (*pb.FetchReply,
 		ids = ids[len(some):]
 	}
 	reply.Records, reply.Peers = p.records, p.peers
+	if err := k.upkeep.quota.WaitN(ctx, replyRoom-p.room); err != nil {
+		return nil, fmt.Errorf("out of repair bandwidth: %w", err)
+	}
+	k.counts.repairSent.Add(uint64(replyRoom - p.room))
 	return reply, nil
 }
 

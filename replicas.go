@@ -102,6 +102,7 @@ func (w *write) run() {
 		if s := w.k.n.sight.Load(); s != seen {
 			seen = s
 			w.place(s)
+			w.here()
 			continue
 		}
 		wait := w.send()
@@ -120,21 +121,27 @@ func (w *write) run() {
 	w.send() // to those that joined a set last
 }
 
-// here stores those of the records of which this node is a replica. A record of
-// which it is not is for the others alone.
+// here stores those of the records of which this node is a replica and that it
+// does not hold yet. A record of which it is none is for the others alone.
 func (w *write) here() {
 	self := w.k.n.host.ID()
 	mine := &batch{wire: w.batch.wire, peers: w.batch.peers, opened: slices.Clone(w.batch.opened), outcomes: w.batch.outcomes}
-	for i := range mine.opened {
-		if !slices.Contains(w.sets[i].set, self) {
+	for i, r := range mine.opened {
+		p := &w.sets[i]
+		if r == nil || !slices.Contains(p.set, self) || slices.Contains(p.held, self) {
+			mine.opened[i] = nil
+		} else if !w.k.upkeep.accepts(r.ID().Key) { // it is dropping what it holds there
 			mine.opened[i] = nil
 		}
 	}
+	stored := slices.Clone(mine.opened)
 	w.k.put(w.ctx, mine)
-	for i, r := range mine.opened {
-		if r != nil {
+	for i, r := range stored {
+		switch {
+		case r == nil:
+		case mine.opened[i] != nil:
 			w.sets[i].held = append(w.sets[i].held, self)
-		} else if w.batch.outcomes[i] != pb.RecordOutcome_RECORD_OUTCOME_OK {
+		default:
 			w.batch.opened[i] = nil
 		}
 	}
@@ -144,6 +151,7 @@ func (w *write) here() {
 // and takes those out of the batch that no longer can be.
 func (w *write) decided() bool {
 	all := true
+	self := w.k.n.host.ID()
 	for i, r := range w.batch.opened {
 		if r == nil {
 			continue
@@ -153,12 +161,14 @@ func (w *write) decided() bool {
 		for _, peer := range p.set {
 			if slices.Contains(p.held, peer) {
 				held++
-			} else if a := w.tries[peer]; a == nil || !a.asked[i] {
+			} else if a := w.tries[peer]; peer != self && (a == nil || !a.asked[i]) {
 				open++
 			}
 		}
 		switch need := len(p.set)/2 + 1; {
 		case held >= need:
+		case held+open < need && p.best == pb.RecordOutcome_RECORD_OUTCOME_OK: // this node itself is in the way
+			w.batch.refuse(i, pb.RecordOutcome_RECORD_OUTCOME_TOO_FEW)
 		case held+open < need:
 			w.batch.refuse(i, p.best)
 		default:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/secondbit/pastry/internal/records"
 	"github.com/secondbit/pastry/pb"
+	"github.com/secondbit/pastry/ring"
 )
 
 var (
@@ -153,7 +154,7 @@ func (n *Node) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <-c
 	go func() {
 		defer n.end()
 		defer close(out)
-		if err := s.run(ctx); err != nil && ctx.Err() == nil {
+		if err := s.run(ctx); err != nil && err != errEnough && ctx.Err() == nil {
 			log.Debugw("providers cannot be looked up", "multihash", s.mh, "err", err)
 		}
 	}()
@@ -167,6 +168,7 @@ type search struct {
 	count int // 0 for all
 	out   chan<- peer.AddrInfo
 	seen  map[peer.ID]bool
+	root  bool // the root is to be asked
 }
 
 // errEnough ends a search that is over.
@@ -188,18 +190,36 @@ func (s *search) run(ctx context.Context) error {
 		if s.count > 0 {
 			call.Limit = uint32(min(maxProviders, s.count+len(s.seen)))
 		}
-		reply, err := s.n.read(ctx, key, call)
+		reply, sure, err := s.ask(ctx, key, call)
 		if err != nil {
 			return err
 		}
-		if err := s.take(ctx, reply); err != nil {
+		good, err := s.take(ctx, reply)
+		switch {
+		case err != nil:
 			return err
+		case good == 0 && !sure: // the replica asked says what is not so
+			s.root = true
+			continue
+		case good == 0:
+			return nil
 		}
-		offset += len(reply.Records)
-		if len(reply.Records) == 0 || offset >= int(reply.Total) {
+		if offset += len(reply.Records); offset >= int(reply.Total) {
 			return nil
 		}
 	}
+}
+
+// ask looks providers up, and reports whether the root has answered.
+func (s *search) ask(ctx context.Context, key ring.ID, call *pb.FindCall) (*pb.FindReply, bool, error) {
+	if !s.root {
+		if reply := s.n.readNear(ctx, key, call); reply != nil {
+			return reply, false, nil
+		}
+	}
+	s.root = true // also for what follows
+	reply, err := s.n.readRoot(ctx, key, call)
+	return reply, true, err
 }
 
 // here emits the providers that this node knows.
@@ -232,8 +252,8 @@ func (s *search) here(ctx context.Context) error {
 	return nil
 }
 
-// take emits the providers of a reply that verify.
-func (s *search) take(ctx context.Context, reply *pb.FindReply) error {
+// take emits the providers of a reply that verify, and returns how many they are.
+func (s *search) take(ctx context.Context, reply *pb.FindReply) (good int, err error) {
 	b := s.n.keeper.openBatch(reply.Records, reply.Peers)
 	addrs := make(map[peer.ID]*records.Addresses)
 	for _, a := range b.peers {
@@ -251,10 +271,11 @@ func (s *search) take(ctx context.Context, reply *pb.FindReply) error {
 			continue
 		}
 		if err := s.emit(ctx, peer.AddrInfo{ID: r.Peer, Addrs: addrs[r.Peer].Addrs}); err != nil {
-			return err
+			return good, err
 		}
+		good++
 	}
-	return nil
+	return good, nil
 }
 
 // emit sends a provider, unless it was sent before or has no address. It returns

@@ -38,15 +38,16 @@ func (s *sight) without() *sight {
 }
 
 // replicas returns the r members closest to key, closest first; on the root of
-// key, if its leaf set is too small to show them, as many as it does show. It
-// reports false when the node is no member, or they are out of sight.
+// key, while its leaf set is being repaired, fewer, but more than half. It reports
+// false when the node is no member, or they are out of sight.
 func (s *sight) replicas(key ring.ID, r int) ([]peer.ID, bool) {
 	if !s.member {
 		return nil, false
 	}
 	var buf [16]int
-	for r := min(r, len(s.IDs)); r > 0; r-- {
-		places, ok := s.AppendReplicas(buf[:0], key, r)
+	r = min(r, len(s.IDs))
+	for k := r; k > r/2; k-- {
+		places, ok := s.AppendReplicas(buf[:0], key, k)
 		if !ok {
 			if first, ok := s.AppendReplicas(buf[:0], key, 1); !ok || s.IDs[first[0]] != s.self {
 				return nil, false

@@ -1,7 +1,6 @@
 package pastry
 
 import (
-	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -15,10 +14,10 @@ import (
 )
 
 const (
-	upkeepTasks   = 4               // under way at once
-	expireEvery   = time.Minute     // between two looks for what has expired
-	handoverLimit = 2 * time.Second // for handing on what is held when the node leaves
-	taskTimeout   = 2 * time.Minute // of one task
+	upkeepTasks   = 4                // under way at once
+	expireEvery   = time.Minute      // between two looks for what has expired
+	handoverLimit = 2 * time.Second  // for handing on what is held when the node leaves
+	goneFor       = 10 * time.Minute // for which a member out of sight is still known
 	upkeepBurst   = maxPayload + 1<<10
 )
 
@@ -32,18 +31,19 @@ type upkeep struct {
 
 	mu      sync.Mutex // guards what follows; taken before the store's
 	policy  *records.Replication
-	seen    *sight        // what the policy was told of last
-	leaving bool          // the node is being closed
-	under   int           // tasks under way
-	idle    chan struct{} // closed and replaced when a task has ended
+	seen    *sight                // what the policy was told of last
+	gone    map[ring.ID]time.Time // members that were seen, and until when
+	leaving bool                  // the node is being closed
+	under   int                   // tasks under way
+	idle    chan struct{}         // closed and replaced when a task has ended
 }
 
 func newUpkeep(k *keeper) *upkeep {
 	o := k.n.opts
-	u := &upkeep{k: k, wake: make(chan struct{}, 1), idle: make(chan struct{}),
+	u := &upkeep{k: k, wake: make(chan struct{}, 1), idle: make(chan struct{}), gone: make(map[ring.ID]time.Time),
 		quota: rate.NewLimiter(rate.Limit(o.repairRate), upkeepBurst)}
 	u.policy = records.NewReplication(records.ReplicationConfig{
-		Self: ring.FromPeer(k.n.host.ID()), Replicas: min(o.replication, k.n.leafSetSize()+1),
+		Self: ring.FromPeer(k.n.host.ID()), Replicas: o.replication,
 		Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	})
 	return u
@@ -76,8 +76,9 @@ func (u *upkeep) accepts(key ring.ID) bool {
 }
 
 // vouch reports whether this node may tell another what it holds in some arcs,
-// as the other may then drop its own.
-func (u *upkeep) vouch(arcs []*pb.Arc) bool {
+// as the other may then drop its own. It must be a member that is, or of late was,
+// in sight: what a stranger asks must not hold up the handing over of records.
+func (u *upkeep) vouch(to peer.ID, arcs []*pb.Arc) bool {
 	set := make([]records.Arc, 0, len(arcs))
 	for _, m := range arcs {
 		first, err := ring.FromBytes(m.GetFirst())
@@ -90,7 +91,34 @@ func (u *upkeep) vouch(arcs []*pb.Arc) bool {
 	u.look()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return !u.leaving && u.policy.Vouch(set...)
+	return !u.leaving && u.knows(ring.FromPeer(to)) && u.policy.Vouch(set...)
+}
+
+// knows reports whether a member is in sight, or was a short time ago. The caller
+// holds mu.
+func (u *upkeep) knows(id ring.ID) bool {
+	if u.seen != nil && u.seen.Index(id) >= 0 {
+		return true
+	}
+	until, ok := u.gone[id]
+	return ok && time.Since(until) < goneFor
+}
+
+// see takes a new view of the ring for what the policy knows. The caller holds mu.
+func (u *upkeep) see(s *sight, member bool) {
+	now := wallTime()
+	for id, until := range u.gone {
+		if now.Sub(until) >= goneFor {
+			delete(u.gone, id)
+		}
+	}
+	if u.seen != nil {
+		for _, id := range u.seen.IDs {
+			u.gone[id] = now
+		}
+	}
+	u.seen = s
+	u.policy.SetView(now, s.View, member)
 }
 
 // doubt notes that a replica may lack a record that others have stored.
@@ -120,7 +148,7 @@ func (u *upkeep) run() {
 		u.look()
 		u.start()
 		u.mu.Lock()
-		if d, ok := u.policy.Deadline(); ok {
+		if d, ok := u.policy.Deadline(); ok && u.under < upkeepTasks { // the end of one wakes it
 			timer.Reset(max(time.Millisecond, time.Until(d)))
 		}
 		u.mu.Unlock()
@@ -144,11 +172,9 @@ func (u *upkeep) look() {
 	switch {
 	case s == u.seen || u.leaving:
 	case s.member:
-		u.seen = s
-		u.policy.SetView(wallTime(), s.View, true)
+		u.see(s, true)
 	case u.seen != nil && u.seen.member && u.k.n.self.Load().Client:
-		u.seen = u.seen.without()
-		u.policy.SetView(wallTime(), u.seen.View, false)
+		u.see(u.seen.without(), false)
 	}
 }
 
@@ -186,9 +212,7 @@ func (u *upkeep) start() {
 
 // perform carries out one task and tells the policy how it ended.
 func (u *upkeep) perform(task records.Task) {
-	ctx, cancel := context.WithTimeout(u.k.n.ctx, taskTimeout)
-	defer cancel()
-	err := u.carryOut(ctx, task)
+	err := u.carryOut(u.k.n.ctx, task) // each call in it has its own time
 	if err != nil {
 		log.Debugw("records not compared", "task", task, "err", err)
 	}
@@ -213,8 +237,8 @@ func (u *upkeep) handOver() {
 	timer := time.NewTimer(handoverLimit)
 	defer timer.Stop()
 	u.mu.Lock()
-	u.leaving, u.seen = true, s.without()
-	u.policy.SetView(wallTime(), u.seen.View, false)
+	u.leaving = true
+	u.see(s.without(), false)
 	u.mu.Unlock()
 	for {
 		u.start()

@@ -201,11 +201,9 @@ func (s *valueSearch) network(ctx context.Context) error {
 	call := &pb.FindCall{Type: pb.RecordType_RECORD_TYPE_VALUE, Name: []byte(s.key), Quorum: uint32(s.quorum)}
 	key := records.NewID(records.TypeValue, call.Name, "").Key
 	if !s.last || s.quorum == 1 {
-		if p, rtt, ok := s.n.nearestReplica(key); ok {
-			if reply := s.n.readAt(ctx, p, rtt, call); reply != nil {
-				if found, err := s.answer(ctx, reply); err != nil || found && s.quorum == 1 {
-					return err
-				}
+		if reply := s.n.readNear(ctx, key, call); reply != nil {
+			if found, err := s.answer(ctx, reply); err != nil || found && s.quorum == 1 {
+				return err
 			}
 		}
 	}

@@ -2311,9 +2311,9 @@ type FindCall struct {
 	// The most providers wanted, at least 1, and how many to pass over before.
 	Limit  uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	Offset uint32 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
-	// How many replicas the root must hear before it answers, at most as many as
-	// there are. Zero leaves it to the root, which answers at once when it holds
-	// something and is complete.
+	// How many replicas the root tries to hear before it answers. Zero and one
+	// leave it to the root, which answers at once when it holds something and is
+	// complete.
 	Quorum        uint32 `protobuf:"varint,5,opt,name=quorum,proto3" json:"quorum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2395,8 +2395,9 @@ type FindReply struct {
 	Total uint32 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	// How many replicas were heard, the replier included.
 	Heard uint32 `protobuf:"varint,4,opt,name=heard,proto3" json:"heard,omitempty"`
-	// Set when the replier has compared its records with a majority of the
-	// replica set since it became part of it.
+	// Set when the replier, since it is part of the replica set, has compared its
+	// records with all others of it, but for those that fail; or has heard enough of
+	// them now.
 	Complete      bool `protobuf:"varint,5,opt,name=complete,proto3" json:"complete,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -96,8 +96,9 @@ func (k *check) full(out <-chan *routing.QueryEvent, ended <-chan struct{}) {
 	})
 }
 
-// manyLookups publish more events than the buffer of a channel holds.
-const manyLookups = 40
+// manyLookups publish more events than the buffer of a channel holds, if each
+// publishes a question and an answer.
+const manyLookups = 12
 
 func (k *check) lookups(ctx context.Context) <-chan struct{} {
 	return k.spawn(func() {
@@ -124,7 +125,7 @@ func eventsSlow(k *check) {
 			}
 		}
 	})
-	k.within(patience, "a search with a slow reader", ended)
+	k.within(2*patience, "a search with a slow reader", ended)
 	k.eventually(func() error {
 		if len(out) > 0 {
 			return fmt.Errorf("%d events are not read", len(out))
@@ -158,7 +159,7 @@ func eventsGone(k *check) {
 	ended := k.lookups(context.WithoutCancel(ctx))
 	k.full(out, ended)
 	cancel()
-	k.within(patience, "a search whose reader gave up", ended)
+	k.within(2*patience, "a search whose reader gave up", ended)
 	got := collect(k, "FindProvidersAsync", k.members[0].FindProvidersAsync(context.WithoutCancel(ctx), id, 0))
 	if distinct(got) != len(k.members)-1 {
 		k.errorf("%d providers after the reader gave up, want %d", distinct(got), len(k.members)-1)

@@ -2,10 +2,10 @@ package records
 
 import (
 	"slices"
+	"time"
 
 	"github.com/secondbit/pastry/pb"
 	"github.com/secondbit/pastry/ring"
-	"time"
 )
 
 // do carries out a task.

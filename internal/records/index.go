@@ -47,15 +47,13 @@ type indexNode struct {
 }
 
 const (
-	chunkBits = 9
-	chunkSize = 1 << chunkBits
-
+	chunkBits    = 9
+	chunkSize    = 1 << chunkBits
 	balanceRatio = 3 // a side weighs at most so many times the other
 	singleRatio  = 2 // beyond this, one rotation does not restore the balance
 )
 
-// Put adds a record, or replaces the one of the same ID and returns what was
-// there.
+// Put adds a record, or replaces and returns the one of the same ID.
 func (x *Index) Put(e Entry) (old Entry, replaced bool) {
 	print := e.Item().Fingerprint()
 	x.root = x.put(x.root, e, print, &old, &replaced)

@@ -100,6 +100,20 @@ func OpenProvider(sealed []byte) (*Provider, error) {
 	return &p, nil
 }
 
+// ReadProvider returns what is sealed without verifying who signed it, nil if it
+// cannot be read: enough to tell whether the same record was verified before.
+func ReadProvider(sealed []byte) *Provider {
+	envelope, err := record.UnmarshalEnvelope(sealed)
+	if err != nil || len(sealed) > MaxSealed {
+		return nil
+	}
+	var p Provider
+	if p.UnmarshalRecord(envelope.RawPayload) != nil {
+		return nil
+	}
+	return &p
+}
+
 // CheckMultihash reports what is wrong with the name of a content.
 func CheckMultihash(mh multihash.Multihash) error {
 	if len(mh) == 0 || len(mh) > MaxMultihash {

@@ -16,7 +16,7 @@ import (
 
 var (
 	oneSeed   = flag.Uint64("seed", 0, "run this seed of the tests that take many alone")
-	seedCount = flag.Int("seeds", 300, "number of seeds of the tests that take many")
+	seedCount = flag.Int("seeds", 150, "number of seeds of the tests that take many")
 )
 
 // forSeeds runs a test for many seeds, or for the one of -seed.
