@@ -39,12 +39,12 @@ func newHost() host.Host {
 
 // newRing returns nodes on hosts of their own that have joined one ring and know
 // each other, and what closes them all.
-func newRing(count int) (nodes []*pastry.Node, closeAll func()) {
+func newRing(count int, opts ...pastry.Option) (nodes []*pastry.Node, closeAll func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	changes := make([]event.Subscription, count)
 	for i := range count {
-		n, err := pastry.New(newHost())
+		n, err := pastry.New(newHost(), opts...)
 		if err != nil {
 			panic(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/routing"
 
 	"github.com/secondbit/pastry"
 	"github.com/secondbit/pastry/ring"
@@ -64,22 +65,61 @@ func Example_readme() {
 	// hello, world <nil>
 }
 
-// TestReadme keeps the README's example the one that runs here.
+func routedHost(ctx context.Context, members ...peer.AddrInfo) (h host.Host, router *pastry.Node, err error) {
+	h, err = libp2p.New(libp2p.Routing(func(h host.Host) (routing.PeerRouting, error) {
+		router, err = pastry.New(h, pastry.WithBootstrapPeers(members...))
+		return router, err
+	}), libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return h, router, router.Join(ctx)
+}
+
+func Example_routing() {
+	ctx := context.Background()
+	var members []peer.AddrInfo
+	var last host.Host
+	for range 3 {
+		h, router, err := routedHost(ctx, members...)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer h.Close()
+		defer router.Close()
+		members = append(members, *host.InfoFromHost(h))
+		last = h
+	}
+	// By peer ID alone: the host asks its router for the addresses.
+	for _, m := range members[:2] {
+		last.Network().ClosePeer(m.ID)
+		last.Peerstore().ClearAddrs(m.ID)
+		fmt.Println(last.Connect(ctx, peer.AddrInfo{ID: m.ID}))
+	}
+	// Output:
+	// <nil>
+	// <nil>
+}
+
+// TestReadme keeps the README's examples the ones that run here.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, _ := strings.Cut(string(readme), "```go\ntype welcome")
-	code, _, found := strings.Cut("type welcome"+after, "```")
-	if !found {
-		t.Fatal("README.md has no example")
-	}
 	source, err := os.ReadFile("readme_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(source), strings.TrimSpace(code)) {
-		t.Errorf("the example in README.md is not in readme_test.go:\n%s", code)
+	blocks := strings.Split(string(readme), "```go\n")[1:]
+	if len(blocks) < 3 {
+		t.Fatalf("README.md has %d pieces of Go, want 3 or more", len(blocks))
+	}
+	for _, b := range blocks {
+		code, _, _ := strings.Cut(b, "```")
+		if code = strings.TrimSpace(code); !strings.HasPrefix(code, "import ") && !strings.Contains(string(source), code) {
+			t.Errorf("the example in README.md is not in readme_test.go:\n%s", code)
+		}
 	}
 }

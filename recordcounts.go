@@ -67,6 +67,9 @@ var (
 	descMoved       = desc("records_moved_total", "Records moved between replicas: given, fetched, or dropped after handing them on.", "how")
 	descTasks       = desc("repair_tasks_total", "Comparisons and movements of records, by kind and result.", "kind", "result")
 	descReads       = desc("reads_total", "Look-ups of records in the network, by who answered.", "by")
+	descProvided    = desc("provided", "Contents in the set that StartProviding fills.")
+	descProvideDue  = desc("provided_due", "Contents in that set that have not been announced yet.")
+	descAnnounced   = desc("announced_total", "Records of contents provided by this node that were sent to their roots, by result; those of single Provide calls apart.", "result")
 	descExpired     = desc("records_expired_total", "Records forgotten since they had expired.")
 	descWrittenBack = desc("values_written_back_total", "Values written back to replicas that held a worse one.")
 )
@@ -98,6 +101,9 @@ func (k *keeper) metrics() []prometheus.Metric {
 	for by := range numReads {
 		ms = append(ms, counter(descReads, k.counts.reads[by].Load(), readNames[by]))
 	}
+	p := k.n.ProvideStats()
+	ms = append(ms, gauge(descProvided, float64(p.Keys)), gauge(descProvideDue, float64(p.Due)),
+		counter(descAnnounced, p.Announced, "stored"), counter(descAnnounced, p.Failed, "failed"))
 	return append(ms, k.refusals(held)...)
 }
 
