@@ -211,4 +211,3 @@ func TestRecordsFollowMode(t *testing.T) {
 		}
 	})
 }
-

@@ -149,7 +149,12 @@ func TestCancelledFindEndsAtOnce(t *testing.T) {
 // A record is found for 48 hours after Provide was called last, and then no more.
 func TestRecordsExpire(t *testing.T) {
 	const validity = 48 * time.Hour
-	withRing(t, seeded(3, 2, pastry.WithHeartbeat(10*time.Minute)), func(t *testing.T, c *testutil.Cluster) {
+	var m metered
+	cfg := seeded(3, 2)
+	cfg.Options = func(i int) []pastry.Option {
+		return []pastry.Option{m.option(i), pastry.WithHeartbeat(10 * time.Minute)}
+	}
+	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 		once, again := pastry.ContentCID(t, "once"), pastry.ContentCID(t, "again")
 		provide(t, c.Node(0), once)
 		provide(t, c.Node(0), again)
@@ -166,6 +171,31 @@ func TestRecordsExpire(t *testing.T) {
 			if got := len(pastry.HeldEntries(c.Node(i))); got != 1 {
 				t.Errorf("node %d holds %d records, want 1: the other has expired", i, got)
 			}
+			if got := m.value(t, i, "records_expired_total"); got != 1 {
+				t.Errorf("node %d has counted %v expired records, want 1", i, got)
+			}
+		}
+	})
+}
+
+// A reader gets all providers of a content, however many answers that takes.
+func TestFindManyProviders(t *testing.T) {
+	withServant(t, func(t *testing.T, c *testutil.Cluster, m *metered) {
+		content := pastry.ContentCID(t, "content")
+		want := pastry.Crowd(t, c.Node(0), content.Hash(), 250, 60) // more than one answer holds
+		slices.Sort(want)
+		var got []peer.ID
+		for _, info := range find(t, c.Node(1), content, 0) {
+			got = append(got, info.ID)
+			if len(info.Addrs) != 60 {
+				t.Errorf("%s has %d addresses, want 60", info.ID, len(info.Addrs))
+			}
+		}
+		if diff := cmp.Diff(got, want); diff != "" {
+			t.Errorf("providers differ (-got +want):\n%s", diff)
+		}
+		if got := m.value(t, 1, "reads_total", "root"); got < 2 || got > 5 {
+			t.Errorf("that took %v answers", got)
 		}
 	})
 }

@@ -277,4 +277,3 @@ func TestGetClosestPeers(t *testing.T) {
 		}
 	})
 }
-

@@ -339,4 +339,3 @@ func TestMemberRefusesItsOwnValues(t *testing.T) {
 		}
 	})
 }
-

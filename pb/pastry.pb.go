@@ -2585,7 +2585,8 @@ func (x *CompareCall) GetArcs() []*Arc {
 	return nil
 }
 
-// CompareReply has a verdict for each arc of the call, in the same order.
+// CompareReply has a verdict for each arc of the call, in the same order, or for
+// as many of the first as fit, at least one.
 type CompareReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Verdicts      []*Verdict             `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`

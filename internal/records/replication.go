@@ -179,11 +179,11 @@ func (p *Replication) Complete(key ring.ID) bool {
 }
 
 // Accepts reports whether this member takes a record that is sent to it alone: if
-// it sees fewer than r + r/2 members that are closer to the key, so that it is a
+// it sees fewer than r + r/2 members, rounded up, that are closer to the key, so that it is a
 // replica or nearly so. If it does, it [Replication.Vouch]es for the key.
 func (p *Replication) Accepts(key ring.ID) bool {
 	k := p.cfg.Replicas
-	return p.members.mayBeAmong(key, k+k/2) && p.Vouch(Arc{First: key, Last: key})
+	return p.members.mayBeAmong(key, k+(k+1)/2) && p.Vouch(Arc{First: key, Last: key})
 }
 
 // Vouch reports whether this member may tell another what it holds in some arcs,
