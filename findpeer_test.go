@@ -58,7 +58,7 @@ func TestFindPeer(t *testing.T) {
 				t.Errorf("empty ID: got %v, %v, want %v", got, err, peer.ErrEmptyPeerID)
 			}
 			got, err := n.FindPeer(within(t, 20*time.Second), newSigner(t, "nobody").id)
-			if err != routing.ErrNotFound || got.ID != "" { //nolint:errorlint // callers compare so
+			if err != routing.ErrNotFound || got.ID != "" {
 				t.Errorf("unknown: got %v, %v, want %v itself", got, err, routing.ErrNotFound)
 			}
 		}
@@ -86,7 +86,7 @@ func TestFindPeerThatIsGone(t *testing.T) {
 			if found && (err != nil || got.ID != p || len(got.Addrs) == 0) {
 				t.Errorf("got %v, %v, want it found", got, err)
 			}
-			if !found && err != routing.ErrNotFound { //nolint:errorlint // callers compare so
+			if !found && err != routing.ErrNotFound {
 				t.Errorf("got %v, %v, want %v itself", got, err, routing.ErrNotFound)
 			}
 		}

@@ -60,6 +60,7 @@ func withServant(t *testing.T, f func(t *testing.T, c *testutil.Cluster, m *mete
 	t.Helper()
 	m := new(metered)
 	cfg := seeded(72, 1)
+	cfg.Network.Latency = func(int, int) time.Duration { return time.Millisecond }
 	cfg.Options = func(i int) []pastry.Option {
 		opts := []pastry.Option{m.option(i), withRanks}
 		if i == 1 {

@@ -134,7 +134,7 @@ func TestGetPublicKey(t *testing.T) {
 				t.Errorf("%s: its key is not in the peerstore", s.id)
 			}
 		}
-		if _, err := reader.GetPublicKey(within(t, 20*time.Second), unknown.id); err != routing.ErrNotFound { //nolint:errorlint // callers compare so
+		if _, err := reader.GetPublicKey(within(t, 20*time.Second), unknown.id); err != routing.ErrNotFound {
 			t.Errorf("unknown peer: got %v, want %v itself", err, routing.ErrNotFound)
 		}
 		if _, err := reader.GetPublicKey(t.Context(), ""); !errors.Is(err, peer.ErrEmptyPeerID) {

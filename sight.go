@@ -45,7 +45,9 @@ func (s *sight) replicas(key ring.ID, r int) ([]peer.ID, bool) {
 		return nil, false
 	}
 	var buf [16]int
-	r = min(r, len(s.IDs))
+	if s.Whole {
+		r = min(r, len(s.IDs))
+	}
 	for k := r; k > r/2; k-- {
 		places, ok := s.AppendReplicas(buf[:0], key, k)
 		if !ok {

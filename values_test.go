@@ -42,7 +42,7 @@ func checkValue(t testing.TB, n *pastry.Node, key, want string, opts ...routing.
 	defer cancel()
 	got, err := n.GetValue(ctx, key, opts...)
 	if want == "" {
-		if err != routing.ErrNotFound { //nolint:errorlint // callers compare so
+		if err != routing.ErrNotFound {
 			t.Errorf("GetValue of %s: got %q, %v, want %v itself", key, got, err, routing.ErrNotFound)
 		}
 		return

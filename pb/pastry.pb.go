@@ -289,113 +289,6 @@ func (Code) EnumDescriptor() ([]byte, []int) {
 	return file_pastry_proto_rawDescGZIP(), []int{2}
 }
 
-// RecordKind says what a RecordRequest is about.
-type RecordKind int32
-
-const (
-	// No request.
-	RecordKind_RECORD_KIND_UNSPECIFIED RecordKind = 0
-	// Store a provider: multihash, provider, limit.
-	RecordKind_RECORD_KIND_ADD_PROVIDER RecordKind = 1
-	// Tell who provides: multihash, limit.
-	RecordKind_RECORD_KIND_GET_PROVIDERS RecordKind = 2
-)
-
-// Enum value maps for RecordKind.
-var (
-	RecordKind_name = map[int32]string{
-		0: "RECORD_KIND_UNSPECIFIED",
-		1: "RECORD_KIND_ADD_PROVIDER",
-		2: "RECORD_KIND_GET_PROVIDERS",
-	}
-	RecordKind_value = map[string]int32{
-		"RECORD_KIND_UNSPECIFIED":   0,
-		"RECORD_KIND_ADD_PROVIDER":  1,
-		"RECORD_KIND_GET_PROVIDERS": 2,
-	}
-)
-
-func (x RecordKind) Enum() *RecordKind {
-	p := new(RecordKind)
-	*p = x
-	return p
-}
-
-func (x RecordKind) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (RecordKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_pastry_proto_enumTypes[3].Descriptor()
-}
-
-func (RecordKind) Type() protoreflect.EnumType {
-	return &file_pastry_proto_enumTypes[3]
-}
-
-func (x RecordKind) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use RecordKind.Descriptor instead.
-func (RecordKind) EnumDescriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{3}
-}
-
-// RecordStatus says how a RecordRequest ended.
-type RecordStatus int32
-
-const (
-	// It was done; for a provider sent to the root, when a majority of the
-	// replicas that answered hold it.
-	RecordStatus_RECORD_STATUS_OK RecordStatus = 0
-	// The record has expired, is forged, or is not about the multihash.
-	RecordStatus_RECORD_STATUS_REFUSED RecordStatus = 1
-	// The holder has no room.
-	RecordStatus_RECORD_STATUS_FULL RecordStatus = 2
-)
-
-// Enum value maps for RecordStatus.
-var (
-	RecordStatus_name = map[int32]string{
-		0: "RECORD_STATUS_OK",
-		1: "RECORD_STATUS_REFUSED",
-		2: "RECORD_STATUS_FULL",
-	}
-	RecordStatus_value = map[string]int32{
-		"RECORD_STATUS_OK":      0,
-		"RECORD_STATUS_REFUSED": 1,
-		"RECORD_STATUS_FULL":    2,
-	}
-)
-
-func (x RecordStatus) Enum() *RecordStatus {
-	p := new(RecordStatus)
-	*p = x
-	return p
-}
-
-func (x RecordStatus) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (RecordStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_pastry_proto_enumTypes[4].Descriptor()
-}
-
-func (RecordStatus) Type() protoreflect.EnumType {
-	return &file_pastry_proto_enumTypes[4]
-}
-
-func (x RecordStatus) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use RecordStatus.Descriptor instead.
-func (RecordStatus) EnumDescriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{4}
-}
-
 // RecordType says what a Record is. docs/protocol.md says who may make one, and
 // when a holder refuses it.
 type RecordType int32
@@ -441,11 +334,11 @@ func (x RecordType) String() string {
 }
 
 func (RecordType) Descriptor() protoreflect.EnumDescriptor {
-	return file_pastry_proto_enumTypes[5].Descriptor()
+	return file_pastry_proto_enumTypes[3].Descriptor()
 }
 
 func (RecordType) Type() protoreflect.EnumType {
-	return &file_pastry_proto_enumTypes[5]
+	return &file_pastry_proto_enumTypes[3]
 }
 
 func (x RecordType) Number() protoreflect.EnumNumber {
@@ -454,7 +347,7 @@ func (x RecordType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RecordType.Descriptor instead.
 func (RecordType) EnumDescriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{5}
+	return file_pastry_proto_rawDescGZIP(), []int{3}
 }
 
 // RecordOutcome says what became of a Record.
@@ -522,11 +415,11 @@ func (x RecordOutcome) String() string {
 }
 
 func (RecordOutcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_pastry_proto_enumTypes[6].Descriptor()
+	return file_pastry_proto_enumTypes[4].Descriptor()
 }
 
 func (RecordOutcome) Type() protoreflect.EnumType {
-	return &file_pastry_proto_enumTypes[6]
+	return &file_pastry_proto_enumTypes[4]
 }
 
 func (x RecordOutcome) Number() protoreflect.EnumNumber {
@@ -535,7 +428,7 @@ func (x RecordOutcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RecordOutcome.Descriptor instead.
 func (RecordOutcome) EnumDescriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{6}
+	return file_pastry_proto_rawDescGZIP(), []int{4}
 }
 
 // A Frame is one unit on a stream. A frame without a body is malformed.
@@ -1666,195 +1559,6 @@ func (x *Contacts) GetContacts() []*Contact {
 	return nil
 }
 
-// A RecordRequest is the payload of a message of the application
-// "pastry/records". Sent to the key of its multihash, the first 16 bytes of the
-// SHA-256 of the multihash, it asks the root, which asks or tells the other
-// replicas; sent to the ring ID of a member, it asks for what that member itself
-// holds or shall hold. With any other key it is refused.
-type RecordRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Kind  RecordKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=pastry.pb.RecordKind" json:"kind,omitempty"`
-	// The content, 1 to 128 bytes. Required.
-	Multihash []byte `protobuf:"bytes,2,opt,name=multihash,proto3" json:"multihash,omitempty"`
-	// Who provides it.
-	Provider *Provider `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The most providers wanted in the response. The responder may send fewer,
-	// and sends at most 200.
-	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RecordRequest) Reset() {
-	*x = RecordRequest{}
-	mi := &file_pastry_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RecordRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RecordRequest) ProtoMessage() {}
-
-func (x *RecordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RecordRequest.ProtoReflect.Descriptor instead.
-func (*RecordRequest) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *RecordRequest) GetKind() RecordKind {
-	if x != nil {
-		return x.Kind
-	}
-	return RecordKind_RECORD_KIND_UNSPECIFIED
-}
-
-func (x *RecordRequest) GetMultihash() []byte {
-	if x != nil {
-		return x.Multihash
-	}
-	return nil
-}
-
-func (x *RecordRequest) GetProvider() *Provider {
-	if x != nil {
-		return x.Provider
-	}
-	return nil
-}
-
-func (x *RecordRequest) GetLimit() uint32 {
-	if x != nil {
-		return x.Limit
-	}
-	return 0
-}
-
-// A RecordResponse is the reply of the application "pastry/records".
-type RecordResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Status RecordStatus           `protobuf:"varint,1,opt,name=status,proto3,enum=pastry.pb.RecordStatus" json:"status,omitempty"`
-	// Providers of the multihash asked for, the newest first.
-	Providers     []*Provider `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RecordResponse) Reset() {
-	*x = RecordResponse{}
-	mi := &file_pastry_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RecordResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RecordResponse) ProtoMessage() {}
-
-func (x *RecordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RecordResponse.ProtoReflect.Descriptor instead.
-func (*RecordResponse) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *RecordResponse) GetStatus() RecordStatus {
-	if x != nil {
-		return x.Status
-	}
-	return RecordStatus_RECORD_STATUS_OK
-}
-
-func (x *RecordResponse) GetProviders() []*Provider {
-	if x != nil {
-		return x.Providers
-	}
-	return nil
-}
-
-// A Provider is the statement of a peer that it provides a content, and where
-// the peer is.
-type Provider struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// A sealed libp2p envelope, at most 4,096 bytes, signed by the provider, with
-	// the domain "pastry-provider-record", the payload type
-	// "/pastry/provider-record" and a ProviderRecord as payload. Required.
-	Record []byte `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
-	// The sealed peer record of the provider, in the form of Contact.record.
-	PeerRecord    []byte `protobuf:"bytes,2,opt,name=peer_record,json=peerRecord,proto3" json:"peer_record,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Provider) Reset() {
-	*x = Provider{}
-	mi := &file_pastry_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Provider) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Provider) ProtoMessage() {}
-
-func (x *Provider) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Provider.ProtoReflect.Descriptor instead.
-func (*Provider) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *Provider) GetRecord() []byte {
-	if x != nil {
-		return x.Record
-	}
-	return nil
-}
-
-func (x *Provider) GetPeerRecord() []byte {
-	if x != nil {
-		return x.PeerRecord
-	}
-	return nil
-}
-
 // A Record is what the members nearest to its key keep for all.
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1871,7 +1575,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_pastry_proto_msgTypes[15]
+	mi := &file_pastry_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +1587,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[15]
+	mi := &file_pastry_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +1600,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{15}
+	return file_pastry_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Record) GetType() RecordType {
@@ -1946,7 +1650,7 @@ type RecordCall struct {
 
 func (x *RecordCall) Reset() {
 	*x = RecordCall{}
-	mi := &file_pastry_proto_msgTypes[16]
+	mi := &file_pastry_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +1662,7 @@ func (x *RecordCall) String() string {
 func (*RecordCall) ProtoMessage() {}
 
 func (x *RecordCall) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[16]
+	mi := &file_pastry_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +1675,7 @@ func (x *RecordCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCall.ProtoReflect.Descriptor instead.
 func (*RecordCall) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{16}
+	return file_pastry_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RecordCall) GetBody() isRecordCall_Body {
@@ -2077,7 +1781,7 @@ type RecordReply struct {
 
 func (x *RecordReply) Reset() {
 	*x = RecordReply{}
-	mi := &file_pastry_proto_msgTypes[17]
+	mi := &file_pastry_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +1793,7 @@ func (x *RecordReply) String() string {
 func (*RecordReply) ProtoMessage() {}
 
 func (x *RecordReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[17]
+	mi := &file_pastry_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +1806,7 @@ func (x *RecordReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordReply.ProtoReflect.Descriptor instead.
 func (*RecordReply) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{17}
+	return file_pastry_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecordReply) GetBody() isRecordReply_Body {
@@ -2204,7 +1908,7 @@ type StoreCall struct {
 
 func (x *StoreCall) Reset() {
 	*x = StoreCall{}
-	mi := &file_pastry_proto_msgTypes[18]
+	mi := &file_pastry_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +1920,7 @@ func (x *StoreCall) String() string {
 func (*StoreCall) ProtoMessage() {}
 
 func (x *StoreCall) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[18]
+	mi := &file_pastry_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +1933,7 @@ func (x *StoreCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreCall.ProtoReflect.Descriptor instead.
 func (*StoreCall) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{18}
+	return file_pastry_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StoreCall) GetRecords() []*Record {
@@ -2260,7 +1964,7 @@ type StoreReply struct {
 
 func (x *StoreReply) Reset() {
 	*x = StoreReply{}
-	mi := &file_pastry_proto_msgTypes[19]
+	mi := &file_pastry_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +1976,7 @@ func (x *StoreReply) String() string {
 func (*StoreReply) ProtoMessage() {}
 
 func (x *StoreReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[19]
+	mi := &file_pastry_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +1989,7 @@ func (x *StoreReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreReply.ProtoReflect.Descriptor instead.
 func (*StoreReply) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{19}
+	return file_pastry_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StoreReply) GetOutcomes() []RecordOutcome {
@@ -2321,7 +2025,7 @@ type FindCall struct {
 
 func (x *FindCall) Reset() {
 	*x = FindCall{}
-	mi := &file_pastry_proto_msgTypes[20]
+	mi := &file_pastry_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2333,7 +2037,7 @@ func (x *FindCall) String() string {
 func (*FindCall) ProtoMessage() {}
 
 func (x *FindCall) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[20]
+	mi := &file_pastry_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2346,7 +2050,7 @@ func (x *FindCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindCall.ProtoReflect.Descriptor instead.
 func (*FindCall) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{20}
+	return file_pastry_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FindCall) GetType() RecordType {
@@ -2405,7 +2109,7 @@ type FindReply struct {
 
 func (x *FindReply) Reset() {
 	*x = FindReply{}
-	mi := &file_pastry_proto_msgTypes[21]
+	mi := &file_pastry_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2121,7 @@ func (x *FindReply) String() string {
 func (*FindReply) ProtoMessage() {}
 
 func (x *FindReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[21]
+	mi := &file_pastry_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2134,7 @@ func (x *FindReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindReply.ProtoReflect.Descriptor instead.
 func (*FindReply) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{21}
+	return file_pastry_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FindReply) GetRecords() []*Record {
@@ -2484,7 +2188,7 @@ type Arc struct {
 
 func (x *Arc) Reset() {
 	*x = Arc{}
-	mi := &file_pastry_proto_msgTypes[22]
+	mi := &file_pastry_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2496,7 +2200,7 @@ func (x *Arc) String() string {
 func (*Arc) ProtoMessage() {}
 
 func (x *Arc) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[22]
+	mi := &file_pastry_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2509,7 +2213,7 @@ func (x *Arc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Arc.ProtoReflect.Descriptor instead.
 func (*Arc) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{22}
+	return file_pastry_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Arc) GetFirst() []byte {
@@ -2550,7 +2254,7 @@ type CompareCall struct {
 
 func (x *CompareCall) Reset() {
 	*x = CompareCall{}
-	mi := &file_pastry_proto_msgTypes[23]
+	mi := &file_pastry_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2266,7 @@ func (x *CompareCall) String() string {
 func (*CompareCall) ProtoMessage() {}
 
 func (x *CompareCall) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[23]
+	mi := &file_pastry_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2279,7 @@ func (x *CompareCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareCall.ProtoReflect.Descriptor instead.
 func (*CompareCall) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{23}
+	return file_pastry_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CompareCall) GetArcs() []*Arc {
@@ -2596,7 +2300,7 @@ type CompareReply struct {
 
 func (x *CompareReply) Reset() {
 	*x = CompareReply{}
-	mi := &file_pastry_proto_msgTypes[24]
+	mi := &file_pastry_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +2312,7 @@ func (x *CompareReply) String() string {
 func (*CompareReply) ProtoMessage() {}
 
 func (x *CompareReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[24]
+	mi := &file_pastry_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,7 +2325,7 @@ func (x *CompareReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareReply.ProtoReflect.Descriptor instead.
 func (*CompareReply) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{24}
+	return file_pastry_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CompareReply) GetVerdicts() []*Verdict {
@@ -2648,7 +2352,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_pastry_proto_msgTypes[25]
+	mi := &file_pastry_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2364,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[25]
+	mi := &file_pastry_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2377,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{25}
+	return file_pastry_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Verdict) GetParts() []*Arc {
@@ -2707,7 +2411,7 @@ type FetchCall struct {
 
 func (x *FetchCall) Reset() {
 	*x = FetchCall{}
-	mi := &file_pastry_proto_msgTypes[26]
+	mi := &file_pastry_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2719,7 +2423,7 @@ func (x *FetchCall) String() string {
 func (*FetchCall) ProtoMessage() {}
 
 func (x *FetchCall) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[26]
+	mi := &file_pastry_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2732,7 +2436,7 @@ func (x *FetchCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchCall.ProtoReflect.Descriptor instead.
 func (*FetchCall) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{26}
+	return file_pastry_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FetchCall) GetIds() []byte {
@@ -2756,7 +2460,7 @@ type FetchReply struct {
 
 func (x *FetchReply) Reset() {
 	*x = FetchReply{}
-	mi := &file_pastry_proto_msgTypes[27]
+	mi := &file_pastry_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2472,7 @@ func (x *FetchReply) String() string {
 func (*FetchReply) ProtoMessage() {}
 
 func (x *FetchReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[27]
+	mi := &file_pastry_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2485,7 @@ func (x *FetchReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchReply.ProtoReflect.Descriptor instead.
 func (*FetchReply) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{27}
+	return file_pastry_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FetchReply) GetRecords() []*Record {
@@ -2816,7 +2520,7 @@ type LocateCall struct {
 
 func (x *LocateCall) Reset() {
 	*x = LocateCall{}
-	mi := &file_pastry_proto_msgTypes[28]
+	mi := &file_pastry_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +2532,7 @@ func (x *LocateCall) String() string {
 func (*LocateCall) ProtoMessage() {}
 
 func (x *LocateCall) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[28]
+	mi := &file_pastry_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +2545,7 @@ func (x *LocateCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateCall.ProtoReflect.Descriptor instead.
 func (*LocateCall) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{28}
+	return file_pastry_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LocateCall) GetCount() uint32 {
@@ -2861,7 +2565,7 @@ type LocateReply struct {
 
 func (x *LocateReply) Reset() {
 	*x = LocateReply{}
-	mi := &file_pastry_proto_msgTypes[29]
+	mi := &file_pastry_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +2577,7 @@ func (x *LocateReply) String() string {
 func (*LocateReply) ProtoMessage() {}
 
 func (x *LocateReply) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[29]
+	mi := &file_pastry_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +2590,7 @@ func (x *LocateReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateReply.ProtoReflect.Descriptor instead.
 func (*LocateReply) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{29}
+	return file_pastry_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LocateReply) GetMembers() []*Contact {
@@ -2916,7 +2620,7 @@ type ProviderRecord struct {
 
 func (x *ProviderRecord) Reset() {
 	*x = ProviderRecord{}
-	mi := &file_pastry_proto_msgTypes[30]
+	mi := &file_pastry_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +2632,7 @@ func (x *ProviderRecord) String() string {
 func (*ProviderRecord) ProtoMessage() {}
 
 func (x *ProviderRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_pastry_proto_msgTypes[30]
+	mi := &file_pastry_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +2645,7 @@ func (x *ProviderRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProviderRecord.ProtoReflect.Descriptor instead.
 func (*ProviderRecord) Descriptor() ([]byte, []int) {
-	return file_pastry_proto_rawDescGZIP(), []int{30}
+	return file_pastry_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ProviderRecord) GetMultihash() []byte {
@@ -3061,19 +2765,7 @@ const file_pastry_proto_rawDesc = "" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\":\n" +
 	"\bContacts\x12.\n" +
-	"\bcontacts\x18\x01 \x03(\v2\x12.pastry.pb.ContactR\bcontacts\"\x9f\x01\n" +
-	"\rRecordRequest\x12)\n" +
-	"\x04kind\x18\x01 \x01(\x0e2\x15.pastry.pb.RecordKindR\x04kind\x12\x1c\n" +
-	"\tmultihash\x18\x02 \x01(\fR\tmultihash\x12/\n" +
-	"\bprovider\x18\x03 \x01(\v2\x13.pastry.pb.ProviderR\bprovider\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit\"t\n" +
-	"\x0eRecordResponse\x12/\n" +
-	"\x06status\x18\x01 \x01(\x0e2\x17.pastry.pb.RecordStatusR\x06status\x121\n" +
-	"\tproviders\x18\x02 \x03(\v2\x13.pastry.pb.ProviderR\tproviders\"C\n" +
-	"\bProvider\x12\x16\n" +
-	"\x06record\x18\x01 \x01(\fR\x06record\x12\x1f\n" +
-	"\vpeer_record\x18\x02 \x01(\fR\n" +
-	"peerRecord\"z\n" +
+	"\bcontacts\x18\x01 \x03(\v2\x12.pastry.pb.ContactR\bcontacts\"z\n" +
 	"\x06Record\x12)\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x15.pastry.pb.RecordTypeR\x04type\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12\x12\n" +
@@ -3185,16 +2877,7 @@ const file_pastry_proto_rawDesc = "" +
 	"\x12\x10\n" +
 	"\fCODE_TIMEOUT\x10\v\x12\x12\n" +
 	"\x0eCODE_CANCELLED\x10\f\x12\x11\n" +
-	"\rCODE_UNSIGNED\x10\r*f\n" +
-	"\n" +
-	"RecordKind\x12\x1b\n" +
-	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
-	"\x18RECORD_KIND_ADD_PROVIDER\x10\x01\x12\x1d\n" +
-	"\x19RECORD_KIND_GET_PROVIDERS\x10\x02*W\n" +
-	"\fRecordStatus\x12\x14\n" +
-	"\x10RECORD_STATUS_OK\x10\x00\x12\x19\n" +
-	"\x15RECORD_STATUS_REFUSED\x10\x01\x12\x16\n" +
-	"\x12RECORD_STATUS_FULL\x10\x02*p\n" +
+	"\rCODE_UNSIGNED\x10\r*p\n" +
 	"\n" +
 	"RecordType\x12\x1b\n" +
 	"\x17RECORD_TYPE_UNSPECIFIED\x10\x00\x12\x18\n" +
@@ -3225,93 +2908,84 @@ func file_pastry_proto_rawDescGZIP() []byte {
 	return file_pastry_proto_rawDescData
 }
 
-var file_pastry_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_pastry_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_pastry_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_pastry_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_pastry_proto_goTypes = []any{
 	(Kind)(0),              // 0: pastry.pb.Kind
 	(State)(0),             // 1: pastry.pb.State
 	(Code)(0),              // 2: pastry.pb.Code
-	(RecordKind)(0),        // 3: pastry.pb.RecordKind
-	(RecordStatus)(0),      // 4: pastry.pb.RecordStatus
-	(RecordType)(0),        // 5: pastry.pb.RecordType
-	(RecordOutcome)(0),     // 6: pastry.pb.RecordOutcome
-	(*Frame)(nil),          // 7: pastry.pb.Frame
-	(*Hello)(nil),          // 8: pastry.pb.Hello
-	(*Proof)(nil),          // 9: pastry.pb.Proof
-	(*Contact)(nil),        // 10: pastry.pb.Contact
-	(*Packet)(nil),         // 11: pastry.pb.Packet
-	(*Routed)(nil),         // 12: pastry.pb.Routed
-	(*Answer)(nil),         // 13: pastry.pb.Answer
-	(*Delivery)(nil),       // 14: pastry.pb.Delivery
-	(*OriginAuth)(nil),     // 15: pastry.pb.OriginAuth
-	(*Change)(nil),         // 16: pastry.pb.Change
-	(*RootAuth)(nil),       // 17: pastry.pb.RootAuth
-	(*Contacts)(nil),       // 18: pastry.pb.Contacts
-	(*RecordRequest)(nil),  // 19: pastry.pb.RecordRequest
-	(*RecordResponse)(nil), // 20: pastry.pb.RecordResponse
-	(*Provider)(nil),       // 21: pastry.pb.Provider
-	(*Record)(nil),         // 22: pastry.pb.Record
-	(*RecordCall)(nil),     // 23: pastry.pb.RecordCall
-	(*RecordReply)(nil),    // 24: pastry.pb.RecordReply
-	(*StoreCall)(nil),      // 25: pastry.pb.StoreCall
-	(*StoreReply)(nil),     // 26: pastry.pb.StoreReply
-	(*FindCall)(nil),       // 27: pastry.pb.FindCall
-	(*FindReply)(nil),      // 28: pastry.pb.FindReply
-	(*Arc)(nil),            // 29: pastry.pb.Arc
-	(*CompareCall)(nil),    // 30: pastry.pb.CompareCall
-	(*CompareReply)(nil),   // 31: pastry.pb.CompareReply
-	(*Verdict)(nil),        // 32: pastry.pb.Verdict
-	(*FetchCall)(nil),      // 33: pastry.pb.FetchCall
-	(*FetchReply)(nil),     // 34: pastry.pb.FetchReply
-	(*LocateCall)(nil),     // 35: pastry.pb.LocateCall
-	(*LocateReply)(nil),    // 36: pastry.pb.LocateReply
-	(*ProviderRecord)(nil), // 37: pastry.pb.ProviderRecord
+	(RecordType)(0),        // 3: pastry.pb.RecordType
+	(RecordOutcome)(0),     // 4: pastry.pb.RecordOutcome
+	(*Frame)(nil),          // 5: pastry.pb.Frame
+	(*Hello)(nil),          // 6: pastry.pb.Hello
+	(*Proof)(nil),          // 7: pastry.pb.Proof
+	(*Contact)(nil),        // 8: pastry.pb.Contact
+	(*Packet)(nil),         // 9: pastry.pb.Packet
+	(*Routed)(nil),         // 10: pastry.pb.Routed
+	(*Answer)(nil),         // 11: pastry.pb.Answer
+	(*Delivery)(nil),       // 12: pastry.pb.Delivery
+	(*OriginAuth)(nil),     // 13: pastry.pb.OriginAuth
+	(*Change)(nil),         // 14: pastry.pb.Change
+	(*RootAuth)(nil),       // 15: pastry.pb.RootAuth
+	(*Contacts)(nil),       // 16: pastry.pb.Contacts
+	(*Record)(nil),         // 17: pastry.pb.Record
+	(*RecordCall)(nil),     // 18: pastry.pb.RecordCall
+	(*RecordReply)(nil),    // 19: pastry.pb.RecordReply
+	(*StoreCall)(nil),      // 20: pastry.pb.StoreCall
+	(*StoreReply)(nil),     // 21: pastry.pb.StoreReply
+	(*FindCall)(nil),       // 22: pastry.pb.FindCall
+	(*FindReply)(nil),      // 23: pastry.pb.FindReply
+	(*Arc)(nil),            // 24: pastry.pb.Arc
+	(*CompareCall)(nil),    // 25: pastry.pb.CompareCall
+	(*CompareReply)(nil),   // 26: pastry.pb.CompareReply
+	(*Verdict)(nil),        // 27: pastry.pb.Verdict
+	(*FetchCall)(nil),      // 28: pastry.pb.FetchCall
+	(*FetchReply)(nil),     // 29: pastry.pb.FetchReply
+	(*LocateCall)(nil),     // 30: pastry.pb.LocateCall
+	(*LocateReply)(nil),    // 31: pastry.pb.LocateReply
+	(*ProviderRecord)(nil), // 32: pastry.pb.ProviderRecord
 }
 var file_pastry_proto_depIdxs = []int32{
-	8,  // 0: pastry.pb.Frame.hello:type_name -> pastry.pb.Hello
-	9,  // 1: pastry.pb.Frame.proof:type_name -> pastry.pb.Proof
-	11, // 2: pastry.pb.Frame.packet:type_name -> pastry.pb.Packet
-	10, // 3: pastry.pb.Hello.contact:type_name -> pastry.pb.Contact
+	6,  // 0: pastry.pb.Frame.hello:type_name -> pastry.pb.Hello
+	7,  // 1: pastry.pb.Frame.proof:type_name -> pastry.pb.Proof
+	9,  // 2: pastry.pb.Frame.packet:type_name -> pastry.pb.Packet
+	8,  // 3: pastry.pb.Hello.contact:type_name -> pastry.pb.Contact
 	0,  // 4: pastry.pb.Packet.kind:type_name -> pastry.pb.Kind
 	1,  // 5: pastry.pb.Packet.state:type_name -> pastry.pb.State
 	2,  // 6: pastry.pb.Packet.code:type_name -> pastry.pb.Code
-	12, // 7: pastry.pb.Packet.msg:type_name -> pastry.pb.Routed
-	13, // 8: pastry.pb.Packet.answer:type_name -> pastry.pb.Answer
-	10, // 9: pastry.pb.Packet.contacts:type_name -> pastry.pb.Contact
-	14, // 10: pastry.pb.Packet.delivered:type_name -> pastry.pb.Delivery
+	10, // 7: pastry.pb.Packet.msg:type_name -> pastry.pb.Routed
+	11, // 8: pastry.pb.Packet.answer:type_name -> pastry.pb.Answer
+	8,  // 9: pastry.pb.Packet.contacts:type_name -> pastry.pb.Contact
+	12, // 10: pastry.pb.Packet.delivered:type_name -> pastry.pb.Delivery
 	2,  // 11: pastry.pb.Answer.code:type_name -> pastry.pb.Code
-	10, // 12: pastry.pb.Answer.contacts:type_name -> pastry.pb.Contact
-	16, // 13: pastry.pb.OriginAuth.changes:type_name -> pastry.pb.Change
-	10, // 14: pastry.pb.Contacts.contacts:type_name -> pastry.pb.Contact
-	3,  // 15: pastry.pb.RecordRequest.kind:type_name -> pastry.pb.RecordKind
-	21, // 16: pastry.pb.RecordRequest.provider:type_name -> pastry.pb.Provider
-	4,  // 17: pastry.pb.RecordResponse.status:type_name -> pastry.pb.RecordStatus
-	21, // 18: pastry.pb.RecordResponse.providers:type_name -> pastry.pb.Provider
-	5,  // 19: pastry.pb.Record.type:type_name -> pastry.pb.RecordType
-	25, // 20: pastry.pb.RecordCall.store:type_name -> pastry.pb.StoreCall
-	27, // 21: pastry.pb.RecordCall.find:type_name -> pastry.pb.FindCall
-	30, // 22: pastry.pb.RecordCall.compare:type_name -> pastry.pb.CompareCall
-	33, // 23: pastry.pb.RecordCall.fetch:type_name -> pastry.pb.FetchCall
-	35, // 24: pastry.pb.RecordCall.locate:type_name -> pastry.pb.LocateCall
-	26, // 25: pastry.pb.RecordReply.store:type_name -> pastry.pb.StoreReply
-	28, // 26: pastry.pb.RecordReply.find:type_name -> pastry.pb.FindReply
-	31, // 27: pastry.pb.RecordReply.compare:type_name -> pastry.pb.CompareReply
-	34, // 28: pastry.pb.RecordReply.fetch:type_name -> pastry.pb.FetchReply
-	36, // 29: pastry.pb.RecordReply.locate:type_name -> pastry.pb.LocateReply
-	22, // 30: pastry.pb.StoreCall.records:type_name -> pastry.pb.Record
-	6,  // 31: pastry.pb.StoreReply.outcomes:type_name -> pastry.pb.RecordOutcome
-	5,  // 32: pastry.pb.FindCall.type:type_name -> pastry.pb.RecordType
-	22, // 33: pastry.pb.FindReply.records:type_name -> pastry.pb.Record
-	29, // 34: pastry.pb.CompareCall.arcs:type_name -> pastry.pb.Arc
-	32, // 35: pastry.pb.CompareReply.verdicts:type_name -> pastry.pb.Verdict
-	29, // 36: pastry.pb.Verdict.parts:type_name -> pastry.pb.Arc
-	22, // 37: pastry.pb.FetchReply.records:type_name -> pastry.pb.Record
-	10, // 38: pastry.pb.LocateReply.members:type_name -> pastry.pb.Contact
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	8,  // 12: pastry.pb.Answer.contacts:type_name -> pastry.pb.Contact
+	14, // 13: pastry.pb.OriginAuth.changes:type_name -> pastry.pb.Change
+	8,  // 14: pastry.pb.Contacts.contacts:type_name -> pastry.pb.Contact
+	3,  // 15: pastry.pb.Record.type:type_name -> pastry.pb.RecordType
+	20, // 16: pastry.pb.RecordCall.store:type_name -> pastry.pb.StoreCall
+	22, // 17: pastry.pb.RecordCall.find:type_name -> pastry.pb.FindCall
+	25, // 18: pastry.pb.RecordCall.compare:type_name -> pastry.pb.CompareCall
+	28, // 19: pastry.pb.RecordCall.fetch:type_name -> pastry.pb.FetchCall
+	30, // 20: pastry.pb.RecordCall.locate:type_name -> pastry.pb.LocateCall
+	21, // 21: pastry.pb.RecordReply.store:type_name -> pastry.pb.StoreReply
+	23, // 22: pastry.pb.RecordReply.find:type_name -> pastry.pb.FindReply
+	26, // 23: pastry.pb.RecordReply.compare:type_name -> pastry.pb.CompareReply
+	29, // 24: pastry.pb.RecordReply.fetch:type_name -> pastry.pb.FetchReply
+	31, // 25: pastry.pb.RecordReply.locate:type_name -> pastry.pb.LocateReply
+	17, // 26: pastry.pb.StoreCall.records:type_name -> pastry.pb.Record
+	4,  // 27: pastry.pb.StoreReply.outcomes:type_name -> pastry.pb.RecordOutcome
+	3,  // 28: pastry.pb.FindCall.type:type_name -> pastry.pb.RecordType
+	17, // 29: pastry.pb.FindReply.records:type_name -> pastry.pb.Record
+	24, // 30: pastry.pb.CompareCall.arcs:type_name -> pastry.pb.Arc
+	27, // 31: pastry.pb.CompareReply.verdicts:type_name -> pastry.pb.Verdict
+	24, // 32: pastry.pb.Verdict.parts:type_name -> pastry.pb.Arc
+	17, // 33: pastry.pb.FetchReply.records:type_name -> pastry.pb.Record
+	8,  // 34: pastry.pb.LocateReply.members:type_name -> pastry.pb.Contact
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_pastry_proto_init() }
@@ -3324,14 +2998,14 @@ func file_pastry_proto_init() {
 		(*Frame_Proof)(nil),
 		(*Frame_Packet)(nil),
 	}
-	file_pastry_proto_msgTypes[16].OneofWrappers = []any{
+	file_pastry_proto_msgTypes[13].OneofWrappers = []any{
 		(*RecordCall_Store)(nil),
 		(*RecordCall_Find)(nil),
 		(*RecordCall_Compare)(nil),
 		(*RecordCall_Fetch)(nil),
 		(*RecordCall_Locate)(nil),
 	}
-	file_pastry_proto_msgTypes[17].OneofWrappers = []any{
+	file_pastry_proto_msgTypes[14].OneofWrappers = []any{
 		(*RecordReply_Store)(nil),
 		(*RecordReply_Find)(nil),
 		(*RecordReply_Compare)(nil),
@@ -3343,8 +3017,8 @@ func file_pastry_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pastry_proto_rawDesc), len(file_pastry_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   31,
+			NumEnums:      5,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

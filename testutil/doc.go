@@ -1,5 +1,5 @@
-// Package testutil is for the tests of programs that embed a router: it runs
-// many real libp2p hosts in one process, over a network that is simulated.
+// Package testutil is for the tests of routers, and of programs that embed one: it
+// runs many real libp2p hosts in one process, over a network that is simulated.
 //
 // A [Network] gives each host an address, an identity and a place in the world,
 // all from one seed, and can lose packets, crash hosts without a goodbye and
@@ -11,7 +11,10 @@
 // An [Oracle] knows what is true of the ring meanwhile: the root and the replicas
 // of a key, and what each leaf set must hold.
 //
-// Use them inside a testing/synctest bubble, where time is virtual: an hour of
+// A [Subject] is any routing.Routing that the conformance suite is run against:
+// [Conformance] checks, case by case, what the callers of a router rely on.
+//
+// Use networks and clusters inside a testing/synctest bubble, where time is virtual: an hour of
 // silence costs no more than what the hosts do in it. Create and close the
 // network within the bubble:
 //

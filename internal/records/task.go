@@ -14,7 +14,7 @@ const (
 	// TaskSync compares the arcs with the one peer, fetches what this side lacks
 	// and sends what the other lacks. It has gone well when the comparison came
 	// to its end, all that was fetched is stored and all that was sent was
-	// answered; that one side refuses a record for good, since it is invalid, has
+	// answered; that the other refuses a record for good, since it is invalid, has
 	// expired or finds no room, is no failure.
 	TaskSync TaskKind = iota + 1
 
