@@ -17,18 +17,18 @@ import (
 const leastHedge = 50 * time.Millisecond
 
 // readNear asks the replica of a key with the least round trip, if this node sees
-// the whole replica set. It returns nil when the root is to be asked: that replica
-// has nothing to say, is not sure, or does not answer soon.
-func (n *Node) readNear(ctx context.Context, key ring.ID, call *pb.FindCall) *pb.FindReply {
+// the whole replica set. It returns no reply when the root is to be asked: that
+// replica has nothing to say, is not sure, or does not answer soon.
+func (n *Node) readNear(ctx context.Context, key ring.ID, call *pb.FindCall) (peer.ID, *pb.FindReply) {
 	p, rtt, ok := n.nearestReplica(key)
 	if !ok {
-		return nil
+		return "", nil
 	}
 	reply := n.readAt(ctx, p, rtt, call)
 	if reply != nil {
 		n.keeper.counts.reads[readReplica].Add(1)
 	}
-	return reply
+	return p, reply
 }
 
 // readRoot asks the root of key, which speaks for the replica set.

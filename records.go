@@ -135,7 +135,7 @@ func (k *keeper) Deliver(ctx context.Context, m *Message) ([]byte, error) {
 		reply.Body = &pb.RecordReply_Compare{Compare: r}
 	case *pb.RecordCall_Fetch:
 		var r *pb.FetchReply
-		r, err = k.fetch(ctx, body.Fetch)
+		r, err = k.fetch(ctx, m.Origin, body.Fetch)
 		reply.Body = &pb.RecordReply_Fetch{Fetch: r}
 	case *pb.RecordCall_Locate:
 		reply.Body = &pb.RecordReply_Locate{Locate: k.locate(m.Key, int(body.Locate.Count))}
@@ -248,8 +248,11 @@ func (k *keeper) compare(from peer.ID, call *pb.CompareCall) (reply *pb.CompareR
 	return reply, nil
 }
 
-// fetch answers with records by their IDs, as many as fit.
-func (k *keeper) fetch(ctx context.Context, call *pb.FetchCall) (*pb.FetchReply, error) {
+// fetch answers a member with records by their IDs, as many as fit.
+func (k *keeper) fetch(ctx context.Context, from peer.ID, call *pb.FetchCall) (*pb.FetchReply, error) {
+	if !k.upkeep.serves(from) {
+		return nil, errElsewhere
+	}
 	ids, err := decodeIDs(call.Ids)
 	if err != nil {
 		return nil, err

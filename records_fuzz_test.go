@@ -43,7 +43,7 @@ func FuzzDeliver(f *testing.F) {
 		f.Add([]byte(nil), b)
 	}
 	f.Fuzz(func(t *testing.T, to, payload []byte) {
-		m := &Message{App: recordsApp, Key: n.ID(), Payload: payload}
+		m := &Message{App: recordsApp, Origin: n.host.ID(), Key: n.ID(), Payload: payload}
 		if key, err := ring.FromBytes(to); err == nil {
 			m.Key = key
 		}

@@ -184,18 +184,42 @@ func TestDeliverRefusesCalls(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := &Message{App: recordsApp, Key: test.key, Payload: payload}
+			m := &Message{App: recordsApp, Origin: n.host.ID(), Key: test.key, Payload: payload}
 			if reply, err := n.keeper.Deliver(t.Context(), m); !errors.Is(err, ErrMalformed) {
 				t.Errorf("got %q, %v, want an error that wraps ErrMalformed", reply, err)
 			}
 		})
 	}
 	t.Run("garbage", func(t *testing.T) {
-		m := &Message{App: recordsApp, Key: key, Payload: []byte("garbage")}
+		m := &Message{App: recordsApp, Origin: n.host.ID(), Key: key, Payload: []byte("garbage")}
 		if reply, err := n.keeper.Deliver(t.Context(), m); !errors.Is(err, ErrMalformed) {
 			t.Errorf("got %q, %v, want an error that wraps ErrMalformed", reply, err)
 		}
 	})
+}
+
+// What this node holds is compared with members alone: what strangers ask must
+// not hold up repair.
+func TestCompareIsForMembers(t *testing.T) {
+	nodes := LoopbackRing(t, 2)
+	call := compareCall([]*pb.Arc{{First: make([]byte, ring.Size), Last: make([]byte, ring.Size), Sum: make([]byte, ring.Size)}})
+	for _, tt := range []struct {
+		name string
+		from *Node
+		want bool
+	}{
+		{"the other member", nodes[1], true},
+		{"a node of another ring", aloneNode(t), false},
+	} {
+		payload, err := proto.Marshal(call)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &Message{App: recordsApp, Origin: tt.from.Host().ID(), Key: nodes[0].ID(), Payload: payload}
+		if _, err := nodes[0].keeper.Deliver(t.Context(), m); (err == nil) != tt.want {
+			t.Errorf("%s asks: got %v, want an answer: %t", tt.name, err, tt.want)
+		}
+	}
 }
 
 // Calls that ask for nothing, or for what is not there, are answered.
@@ -216,7 +240,7 @@ func TestDeliverAnswersEmptyCalls(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, key := range []ring.ID{n.ID(), {}} {
-				b, err := n.keeper.Deliver(t.Context(), &Message{App: recordsApp, Key: key, Payload: payload})
+				b, err := n.keeper.Deliver(t.Context(), &Message{App: recordsApp, Origin: n.host.ID(), Key: key, Payload: payload})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -171,6 +171,9 @@ type search struct {
 	root  bool // the root is to be asked
 }
 
+// searchPages is how many pages of providers a search asks for at most.
+const searchPages = 64
+
 // errEnough ends a search that is over.
 var errEnough = errors.New("enough providers")
 
@@ -185,7 +188,7 @@ func (s *search) run(ctx context.Context) error {
 	if len(s.seen) > 0 && s.n.keeper.upkeep.complete(key) {
 		return nil // this node is a replica itself
 	}
-	for offset := 0; ; {
+	for offset, page, stale := 0, 0, 0; page < searchPages && stale < 2; page++ {
 		call := &pb.FindCall{Type: pb.RecordType_RECORD_TYPE_PROVIDER, Name: s.mh, Offset: uint32(offset), Limit: maxProviders}
 		if s.count > 0 {
 			call.Limit = uint32(min(maxProviders, s.count+len(s.seen)))
@@ -194,26 +197,31 @@ func (s *search) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		known := len(s.seen)
 		good, err := s.take(ctx, reply)
 		switch {
 		case err != nil:
 			return err
 		case good == 0 && !sure: // the replica asked says what is not so
-			s.root = true
+			s.root, offset = true, 0
 			continue
 		case good == 0:
 			return nil
+		}
+		if stale++; len(s.seen) > known {
+			stale = 0
 		}
 		if offset += len(reply.Records); offset >= int(reply.Total) {
 			return nil
 		}
 	}
+	return nil
 }
 
 // ask looks providers up, and reports whether the root has answered.
 func (s *search) ask(ctx context.Context, key ring.ID, call *pb.FindCall) (*pb.FindReply, bool, error) {
 	if !s.root {
-		if reply := s.n.readNear(ctx, key, call); reply != nil {
+		if _, reply := s.n.readNear(ctx, key, call); reply != nil {
 			return reply, false, nil
 		}
 	}

@@ -94,6 +94,15 @@ func (u *upkeep) vouch(to peer.ID, arcs []*pb.Arc) bool {
 	return !u.leaving && u.knows(ring.FromPeer(to)) && u.policy.Vouch(set...)
 }
 
+// serves reports whether a peer gets records by their IDs, which counts against
+// the bandwidth of repair: if it is, or of late was, a member in sight.
+func (u *upkeep) serves(p peer.ID) bool {
+	u.look()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.knows(ring.FromPeer(p))
+}
+
 // knows reports whether a member is in sight, or was a short time ago. The caller
 // holds mu.
 func (u *upkeep) knows(id ring.ID) bool {
