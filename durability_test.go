@@ -341,6 +341,7 @@ func TestLookupsDuringJoins(t *testing.T) {
 		}
 		for w := range 2 {
 			l.work.Go(func() { l.each(func(i int) { l.put(i*2 + w) }) })
+			l.work.Go(func() { l.each(func(i int) { l.provideToo(i*2 + w) }) })
 		}
 		for w := range 6 {
 			l.work.Go(func() { l.each(func(i int) { l.value(i*7 + w) }) })
@@ -354,6 +355,7 @@ func TestLookupsDuringJoins(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.members.Store(int64(j + 1)) // it looks up at once
+			l.newRoot(j)
 		}
 		settle(t, c, time.Minute)
 		l.stock.awaitReplicas(t, c, 8, time.Minute)
@@ -409,6 +411,44 @@ func (l *lookups) provider(i int) {
 		l.t.Errorf("content %x is not found", mh[2:6])
 	}
 	l.found.Add(1)
+}
+
+// newRoot has contents provided once more right after their new root has joined,
+// which then knows of the new provider alone, and looks for both.
+func (l *lookups) newRoot(j int) {
+	o, now := l.c.Oracle(), 0
+	for mh, first := range l.stock.providers {
+		if o.Root(ring.FromMultihash([]byte(mh))) != l.c.Node(j) {
+			continue
+		}
+		now++
+		l.work.Go(func() {
+			ctx, cancel := context.WithTimeout(l.t.Context(), 10*time.Second)
+			defer cancel()
+			second := l.c.Node(now % 28)
+			if err := second.Provide(ctx, cid.NewCidV1(cid.Raw, multihash.Multihash(mh)), true); err != nil {
+				l.t.Errorf("provide: %v", err)
+			}
+			for i, p := range []peer.ID{first, second.Host().ID()} {
+				if !provides(ctx, l.c.Node((now+7)%28), multihash.Multihash(mh), p) {
+					l.t.Errorf("provider %d of content %x is not found", i+1, mh[2:6])
+				}
+			}
+			l.found.Add(2)
+		})
+	}
+}
+
+// provideToo makes another node a provider, so that a replica may know it alone.
+func (l *lookups) provideToo(i int) {
+	mhs := sortedKeys(l.stock.providers)
+	ctx, cancel := context.WithTimeout(l.t.Context(), 10*time.Second)
+	defer cancel()
+	if err := l.from(i).Provide(ctx, cid.NewCidV1(cid.Raw, multihash.Multihash(mhs[i*37%len(mhs)])), true); err != nil {
+		l.t.Errorf("provide: %v", err)
+		return
+	}
+	l.written.Add(1)
 }
 
 // put writes the next number under a key that no other goroutine writes.
