@@ -12,9 +12,12 @@ import (
 	"github.com/secondbit/pastry/ring"
 )
 
+// ErrUnsure is wrapped by the error of a look-up that found nothing, when too few of
+// the members that should hold a record could be heard to say that there is none.
+var ErrUnsure = errors.New("pastry: too few replicas can be heard to be sure that there is nothing")
+
 var (
 	errElsewhere = errors.New("the member does not hold these records")
-	errUnsure    = errors.New("too few replicas can be reached to be sure")
 )
 
 // find answers with the records of a name: at their root for the whole replica
@@ -26,7 +29,7 @@ func (k *keeper) find(ctx context.Context, to ring.ID, call *pb.FindCall) (*pb.F
 	key := ring.FromKey(call.Name)
 	switch {
 	case call.Type == pb.RecordType_RECORD_TYPE_PEER && string(call.Name) == string(k.n.host.ID()):
-		return k.self(), nil
+		return k.self()
 	case to == key:
 		return k.findForAll(ctx, key, call)
 	case to == k.n.ID():
@@ -59,10 +62,13 @@ func checkFind(call *pb.FindCall) error {
 	return nil
 }
 
-// self answers a look-up of this node's own peer.
-func (k *keeper) self() *pb.FindReply {
-	sealed := k.n.self.Load().Record
-	return &pb.FindReply{Records: []*pb.Record{{Type: pb.RecordType_RECORD_TYPE_PEER, Data: sealed}}, Total: 1, Heard: 1, Complete: true}
+// self answers a look-up of this node's own peer, with a record of this moment.
+func (k *keeper) self() (*pb.FindReply, error) {
+	sealed, err := k.n.sealOwn()
+	if err != nil {
+		return nil, err
+	}
+	return &pb.FindReply{Records: []*pb.Record{{Type: pb.RecordType_RECORD_TYPE_PEER, Data: sealed}}, Total: 1, Heard: 1, Complete: true}, nil
 }
 
 // findHere answers with what is held here.
@@ -102,7 +108,8 @@ func only(r *records.Record, err error) ([]*records.Record, error) {
 // something, answers at once. Any other hears others first, see gather; it says
 // that there is nothing only when that is sure.
 func (k *keeper) findForAll(ctx context.Context, key ring.ID, call *pb.FindCall) (*pb.FindReply, error) {
-	set, ok := k.n.sight.Load().replicas(key, k.n.opts.replication)
+	s := k.n.sight.Load()
+	set, ok := s.replicas(key, k.n.opts.replication)
 	if !ok {
 		return nil, ErrNotActive
 	}
@@ -113,13 +120,13 @@ func (k *keeper) findForAll(ctx context.Context, key ring.ID, call *pb.FindCall)
 			return heardOf(reply, 1, complete), err
 		}
 	}
-	heard, sure, err := k.gather(ctx, set, complete, call)
+	heard, sure, err := k.gather(ctx, set, s.count(k.n.opts.replication), complete, call)
 	if err != nil {
 		return nil, err
 	}
 	reply, err := k.findHere(ctx, call)
 	if err == nil && reply.Total == 0 && !sure {
-		return nil, errUnsure
+		return nil, ErrUnsure
 	}
 	return heardOf(reply, heard, sure), err
 }

@@ -20,8 +20,8 @@ import (
 // FindPeer returns the addresses of a peer: at once for one that the host is
 // connected to, also by a relay; otherwise those that the peer has signed, which
 // a member tells itself and a client has published. The error is
-// peer.ErrEmptyPeerID for an empty ID, and routing.ErrNotFound when the members
-// know nothing of the peer.
+// peer.ErrEmptyPeerID for an empty ID, routing.ErrNotFound when the members know
+// nothing of the peer, and wraps ErrUnsure when that cannot be said.
 func (n *Node) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
 	if err := id.Validate(); err != nil {
 		return peer.AddrInfo{}, err
@@ -73,10 +73,17 @@ func (n *Node) findAddresses(ctx context.Context, id peer.ID) (*records.Addresse
 		}
 		return nil, err
 	}
-	for _, r := range reply.Records {
-		if a, err := records.OpenAddresses(r.GetData()); err == nil && a.Peer == id && len(a.Addrs) > 0 {
-			return a, nil
+	for _, r := range n.keeper.openBatch(reply.Records, nil).opened {
+		if r == nil {
+			continue
 		}
+		if r.Type == records.TypePeer && r.Peer == id {
+			return records.OpenAddresses(r.Data)
+		}
+		n.keeper.counts.refused(ErrRecordForged)
+	}
+	if reply.Total > 0 {
+		return nil, fmt.Errorf("%w: what the root holds of the peer is forged or out of date", ErrUnsure)
 	}
 	return nil, routing.ErrNotFound
 }

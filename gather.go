@@ -16,12 +16,12 @@ type heardReply struct {
 	reply *pb.FindReply
 }
 
-// gather asks the other members of a replica set for what they hold, all at
-// once, and takes it in. It returns how many were heard, this node included, and
+// gather asks the other members of a replica set, which has so many in all, for
+// what they hold, all at once, and takes it in. It returns how many were heard, this node included, and
 // whether that is enough to say what there is: a majority, one of them complete,
 // or all. Having heard that, and as many as the call wants, it waits for no more.
 // Replicas that are found to hold an older value than the best get that.
-func (k *keeper) gather(ctx context.Context, set []peer.ID, complete bool, call *pb.FindCall) (heard int, sure bool, err error) {
+func (k *keeper) gather(ctx context.Context, set []peer.ID, of int, complete bool, call *pb.FindCall) (heard int, sure bool, err error) {
 	results := make(chan heardReply, len(set))
 	asked := 0
 	for _, p := range set {
@@ -30,8 +30,8 @@ func (k *keeper) gather(ctx context.Context, set []peer.ID, complete bool, call 
 			k.n.spawn(func() { results <- heardReply{p, k.hear(ctx, p, call)} })
 		}
 	}
-	majority := len(set)/2 + 1
-	want := max(majority, min(int(call.Quorum), len(set)))
+	majority := of/2 + 1
+	want := max(majority, min(int(call.Quorum), of))
 	heard, held := 1, make(map[peer.ID][]byte) // who holds which value
 	for range asked {
 		if heard >= want && complete {
@@ -57,7 +57,7 @@ func (k *keeper) gather(ctx context.Context, set []peer.ID, complete bool, call 
 	if call.Type != pb.RecordType_RECORD_TYPE_PROVIDER {
 		k.writeBack(call, held)
 	}
-	return heard, heard >= majority && complete || heard == len(set), nil
+	return heard, heard >= majority && complete || heard == of, nil
 }
 
 // hear asks one replica, and takes in what it holds. Of many providers it gets
@@ -70,9 +70,10 @@ func (k *keeper) hear(ctx context.Context, p peer.ID, call *pb.FindCall) *pb.Fin
 		return nil
 	}
 	ask := &pb.FindCall{Type: call.Type, Name: call.Name, Limit: maxProviders}
+	var found *pb.FindReply
 	for range maxPages {
 		reply, err := k.n.askMember(k.n.ctx, p, findCall(ask))
-		found := reply.GetFind()
+		found = reply.GetFind()
 		if err != nil || found == nil {
 			log.Debugw("replica did not answer", "peer", p, "err", err)
 			return nil
@@ -83,7 +84,8 @@ func (k *keeper) hear(ctx context.Context, p peer.ID, call *pb.FindCall) *pb.Fin
 			return found
 		}
 	}
-	return nil
+	found.Complete = false // there is more
+	return found
 }
 
 // takeIn stores what a replica holds, if it verifies and is about what was asked

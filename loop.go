@@ -1,6 +1,7 @@
 package pastry
 
 import (
+	"context"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -46,6 +47,20 @@ func (n *Node) run() {
 		if d, ok := n.raw.Deadline(); ok {
 			timer.Reset(max(0, time.Duration(d-n.now())))
 		}
+	}
+}
+
+// do runs f in the core's goroutine and waits for it. f must not wait.
+func (n *Node) do(ctx context.Context, f func(*RawNode)) error {
+	done := make(chan struct{})
+	select {
+	case n.asks <- func(r *RawNode) { f(r); close(done) }:
+		<-done
+		return nil
+	case <-n.stop:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

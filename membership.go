@@ -87,3 +87,22 @@ func (n *Node) Ready() bool {
 	s := n.State()
 	return s == StateActive || s == StateClient
 }
+
+// await waits until ok reports true, which it asks whenever the state changes.
+func (n *Node) await(ctx context.Context, ok func() bool) error {
+	for {
+		n.mu.Lock()
+		changed := n.changed
+		n.mu.Unlock()
+		if ok() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-n.closed:
+			return ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

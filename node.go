@@ -325,36 +325,3 @@ func (n *Node) isClosed() bool {
 		return false
 	}
 }
-
-// do runs f in the core's goroutine and waits for it. f must not wait.
-func (n *Node) do(ctx context.Context, f func(*RawNode)) error {
-	done := make(chan struct{})
-	select {
-	case n.asks <- func(r *RawNode) { f(r); close(done) }:
-		<-done
-		return nil
-	case <-n.stop:
-		return ErrClosed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// await waits until ok reports true, which it asks whenever the state changes.
-func (n *Node) await(ctx context.Context, ok func() bool) error {
-	for {
-		n.mu.Lock()
-		changed := n.changed
-		n.mu.Unlock()
-		if ok() {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-n.closed:
-			return ErrClosed
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}

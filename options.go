@@ -91,9 +91,10 @@ func WithBootstrapPeers(peers ...peer.AddrInfo) Option {
 	}
 }
 
-// WithDatastore keeps contacts, and records, in store instead of memory, so
-// that a restarted node rejoins without bootstrap peers. The caller closes the
-// store, after the node.
+// WithDatastore keeps contacts, records and what StartProviding was given in
+// store instead of memory, so that a restarted node rejoins without bootstrap
+// peers and holds what it held. New reads all keys of records in it, which takes
+// some seconds for a million. The caller closes the store, after the node.
 func WithDatastore(store ds.Batching) Option {
 	return func(o *options) error {
 		if store == nil {

@@ -34,7 +34,9 @@ const (
 // records that were stored by then stay. EvtProvideProgress tells how it gets on.
 //
 // The error says how many were not stored, and wraps ErrNotStored and the reasons
-// met. Contents with a malformed multihash are left out and named in the error;
+// met. A member holds 524,288 records of one host unless WithRecordLimits says
+// otherwise, which in a small ring bounds what a host can provide:
+// ErrRecordFull. Contents with a malformed multihash are left out and named in the error;
 // the others are provided all the same.
 func (n *Node) ProvideMany(ctx context.Context, keys []multihash.Multihash) error {
 	if !n.begin() {

@@ -42,7 +42,7 @@ func (n *Node) readRoot(ctx context.Context, key ring.ID, call *pb.FindCall) (*p
 	reply, _, err := n.askRoot(ctx, key, findCall(call))
 	n.tellAnswer(ctx, hop, err)
 	if app := (*AppError)(nil); errors.As(err, &app) {
-		return nil, fmt.Errorf("%w: %w", errUnsure, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnsure, err)
 	}
 	if err != nil {
 		return nil, err

@@ -22,7 +22,9 @@ const (
 
 // WithValidator replaces the validator of values, which by default is one for
 // each namespace: "pk" for public keys and "ipns". Members refuse what theirs
-// does not accept, so all should have the same.
+// does not accept, so all should have the same. It is called from several
+// goroutines, for what strangers send, and must not wait; when it panics, the
+// value is invalid.
 func WithValidator(v record.Validator) Option {
 	return func(o *options) error {
 		if v == nil {
@@ -54,25 +56,47 @@ func WithNamespacedValidator(ns string, v record.Validator) Option {
 
 // finishValidator puts the validators given together.
 func (o *options) finishValidator() error {
-	if o.validator != nil && len(o.namespaces) == 0 {
-		return nil
-	}
 	all := record.NamespacedValidator{"pk": record.PublicKeyValidator{}, "ipns": ipns.Validator{}}
 	if o.validator != nil {
 		given, ok := o.validator.(record.NamespacedValidator)
-		if !ok {
+		if !ok && len(o.namespaces) > 0 {
 			return fmt.Errorf("pastry: WithNamespacedValidator does not go together with WithValidator of a %T", o.validator)
+		}
+		if !ok {
+			o.validator = guarded{o.validator}
+			return nil
 		}
 		all = make(record.NamespacedValidator)
 		for ns, v := range given {
-			all[ns] = v
+			all[ns] = guarded{v}
 		}
 	}
 	for ns, v := range o.namespaces {
-		all[ns] = v
+		all[ns] = guarded{v}
 	}
 	o.validator = all
 	return nil
+}
+
+// guarded is a validator of the user's, which may panic.
+type guarded struct{ record.Validator }
+
+func (g guarded) Validate(key string, value []byte) (err error) {
+	defer recovered(&err)
+	return g.Validator.Validate(key, value)
+}
+
+func (g guarded) Select(key string, values [][]byte) (best int, err error) {
+	defer recovered(&err)
+	return g.Validator.Select(key, values)
+}
+
+// recovered turns a panic of a validator into an error.
+func recovered(err *error) {
+	if what := recover(); what != nil {
+		log.Errorw("a validator panicked", "panic", what)
+		*err = fmt.Errorf("the validator panicked: %v", what)
+	}
 }
 
 // WithRecordLimits bounds what the node holds for others. A field that is zero

@@ -1,6 +1,7 @@
 package pastry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -196,8 +197,8 @@ func (k *keeper) openBatch(wire []*pb.Record, peers [][]byte) *batch {
 	return b
 }
 
-// known returns a provider record if the same version is held, which saves the
-// work of verifying it: it will not be stored again. Otherwise it returns nil.
+// known returns a provider record if the very same bytes are held, which saves the
+// work of verifying them; otherwise it returns nil.
 func (k *keeper) known(now time.Time, m *pb.Record) *records.Record {
 	if m.GetType() != pb.RecordType_RECORD_TYPE_PROVIDER {
 		return nil
@@ -206,13 +207,19 @@ func (k *keeper) known(now time.Time, m *pb.Record) *records.Record {
 	if p == nil {
 		return nil
 	}
-	r := &records.Record{Type: records.TypeProvider, Name: p.Multihash, Peer: p.Peer, Version: p.Seq, Data: m.Data}
-	var e records.Entry
-	k.held.View(func(x *records.Index) { e, _ = x.Get(r.ID()) })
-	if r.Expires = time.UnixMilli(e.Expires); e.Version != p.Seq || !r.Expires.After(now) {
+	id, held := records.NewID(records.TypeProvider, p.Multihash, p.Peer), false
+	k.held.View(func(x *records.Index) {
+		e, ok := x.Get(id)
+		held = ok && e.Version == p.Seq
+	})
+	if !held {
 		return nil
 	}
-	return r
+	rs, err := k.held.Fetch(k.n.ctx, now, []records.ID{id})
+	if err != nil || len(rs) != 1 || !bytes.Equal(rs[0].Data, m.Data) || !rs[0].Expires.After(now) {
+		return nil
+	}
+	return rs[0]
 }
 
 // put stores what is left of a batch and notes what became of it.
@@ -312,11 +319,14 @@ func decodeIDs(b []byte) ([]records.ID, error) {
 func (k *keeper) locate(key ring.ID, count int) *pb.LocateReply {
 	reply := &pb.LocateReply{}
 	_ = k.n.do(k.n.ctx, func(r *RawNode) {
-		var cs []*Contact
-		for c, ok := min(count, maxLocated), false; c > 0 && !ok; c-- {
-			cs, ok = r.Replicas(nil, key, c)
+		v, all := r.view()
+		var places []int
+		for c, ok := min(count, maxLocated, len(all)), false; c > 0 && !ok; c-- {
+			places, ok = v.AppendReplicas(places[:0], key, c)
 		}
-		reply.Members = encodeContacts(cs)
+		for _, at := range places {
+			reply.Members = append(reply.Members, encodeContact(all[at]))
+		}
 	})
 	return reply
 }
@@ -327,6 +337,14 @@ func (k *keeper) nextSeq(now time.Time) uint64 {
 	defer k.mu.Unlock()
 	k.seq = max(k.seq+1, uint64(max(0, now.UnixNano())))
 	return k.seq
+}
+
+// raiseSeq makes the sequence numbers to come larger than one, as the clock may
+// have gone back.
+func (k *keeper) raiseSeq(seq uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seq = max(k.seq, seq)
 }
 
 func (k *keeper) holdsNothing() bool {

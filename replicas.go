@@ -57,6 +57,7 @@ type placed struct {
 	set  []peer.ID
 	held []peer.ID
 	best pb.RecordOutcome // the last reason that a replica gave for refusing
+	need int              // a majority
 }
 
 // attempt is what a write knows about one replica.
@@ -90,7 +91,7 @@ func (w *write) place(s *sight) {
 			w.batch.refuse(i, pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE)
 			continue
 		}
-		w.sets[i].set = set
+		w.sets[i].set, w.sets[i].need = set, s.count(w.k.n.opts.replication)/2+1
 	}
 }
 
@@ -165,11 +166,11 @@ func (w *write) decided() bool {
 				open++
 			}
 		}
-		switch need := len(p.set)/2 + 1; {
-		case held >= need:
-		case held+open < need && p.best == pb.RecordOutcome_RECORD_OUTCOME_OK: // this node itself is in the way
+		switch {
+		case held >= p.need:
+		case held+open < p.need && p.best == pb.RecordOutcome_RECORD_OUTCOME_OK: // this node itself is in the way
 			w.batch.refuse(i, pb.RecordOutcome_RECORD_OUTCOME_TOO_FEW)
-		case held+open < need:
+		case held+open < p.need:
 			w.batch.refuse(i, p.best)
 		default:
 			all = false
@@ -190,7 +191,7 @@ func (w *write) giveUp() {
 				held++
 			}
 		}
-		if 2*held <= len(w.sets[i].set) {
+		if held < w.sets[i].need {
 			w.batch.refuse(i, pb.RecordOutcome_RECORD_OUTCOME_TOO_FEW)
 		}
 	}

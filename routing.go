@@ -34,7 +34,10 @@ func (n *Node) Routers() []routing.Routing { return []routing.Routing{n} }
 // announce it returns when a majority of the members that keep the record, which
 // the host has signed, have it in their datastores; the record then survives
 // churn by itself. Without, only this node's own FindProvidersAsync knows, as it
-// does when announcing fails. Call it again to prolong it, or use StartProviding.
+// does when announcing fails. Call it again to prolong it, or use StartProviding,
+// and when the host's addresses have changed: others are given those of now. Where
+// more hosts provide c than its members keep (see RecordLimits.PerKey), those that
+// announced last are kept.
 //
 // The error is ErrNotActive when the node has not begun to join a ring, and
 // wraps ErrNotStored when the record is refused.
@@ -62,17 +65,17 @@ func (n *Node) provideHere(ctx context.Context, mh multihash.Multihash) (*record
 	if n.isClosed() {
 		return nil, ErrClosed
 	}
-	p := n.providerRecord(mh)
-	sealed, err := p.Seal(n.signer.key)
-	if err != nil {
-		return nil, err
-	}
-	r := &records.Record{Type: records.TypeProvider, Name: mh, Peer: p.Peer, Version: p.Seq, Expires: p.Expires, Data: sealed}
 	self, err := records.OpenAddresses(n.self.Load().Record)
 	if err != nil {
 		return nil, err
 	}
-	err = n.keeper.own.Put(ctx, wallTime(), records.Batch{Records: []*records.Record{r}, Peers: []*records.Addresses{self}})[0]
+	r, err := n.putOwn(ctx, mh, self)
+	if errors.Is(err, ErrRecordStale) { // the clock has gone back
+		if held, _, _ := n.keeper.own.Providers(ctx, wallTime(), mh, 0, 1); len(held) == 1 {
+			n.keeper.raiseSeq(held[0].Version)
+			r, err = n.putOwn(ctx, mh, self)
+		}
+	}
 	switch {
 	case errors.Is(err, ErrRecordUnaddressed) && len(n.host.Addrs()) == 0:
 		return nil, fmt.Errorf("%w: the host listens on no address", n.keeper.refuse(err))
@@ -80,6 +83,17 @@ func (n *Node) provideHere(ctx context.Context, mh multihash.Multihash) (*record
 		return nil, n.keeper.refuse(err)
 	}
 	return r, nil
+}
+
+// putOwn signs a record and stores it among this node's own.
+func (n *Node) putOwn(ctx context.Context, mh multihash.Multihash, self *records.Addresses) (*records.Record, error) {
+	p := n.providerRecord(mh)
+	sealed, err := p.Seal(n.signer.key)
+	if err != nil {
+		return nil, err
+	}
+	r := &records.Record{Type: records.TypeProvider, Name: mh, Peer: p.Peer, Version: p.Seq, Expires: p.Expires, Data: sealed}
+	return r, n.keeper.own.Put(ctx, wallTime(), records.Batch{Records: []*records.Record{r}, Peers: []*records.Addresses{self}})[0]
 }
 
 // providerRecord returns what this node says when it provides mh from now on.
@@ -276,6 +290,9 @@ func (s *search) take(ctx context.Context, reply *pb.FindReply) (good int, err e
 			continue
 		case addrs[r.Peer] == nil || len(addrs[r.Peer].Addrs) == 0:
 			s.n.keeper.counts.refused(ErrRecordUnaddressed)
+			continue
+		case s.n.opts.limits.Addrs > 0 && len(addrs[r.Peer].Addrs) > s.n.opts.limits.Addrs:
+			s.n.keeper.counts.refused(ErrRecordTooLarge)
 			continue
 		}
 		if err := s.emit(ctx, peer.AddrInfo{ID: r.Peer, Addrs: addrs[r.Peer].Addrs}); err != nil {

@@ -45,9 +45,7 @@ func (s *sight) replicas(key ring.ID, r int) ([]peer.ID, bool) {
 		return nil, false
 	}
 	var buf [16]int
-	if s.Whole {
-		r = min(r, len(s.IDs))
-	}
+	r = s.count(r)
 	for k := r; k > r/2; k-- {
 		places, ok := s.AppendReplicas(buf[:0], key, k)
 		if !ok {
@@ -63,6 +61,14 @@ func (s *sight) replicas(key ring.ID, r int) ([]peer.ID, bool) {
 		return set, true
 	}
 	return nil, false
+}
+
+// count returns how many members hold a record: r, or all if they are fewer.
+func (s *sight) count(r int) int {
+	if s.Whole {
+		r = min(r, len(s.IDs))
+	}
+	return r
 }
 
 // peer returns the member with the given id.

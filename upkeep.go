@@ -32,7 +32,7 @@ type upkeep struct {
 	mu      sync.Mutex // guards what follows; taken before the store's
 	policy  *records.Replication
 	seen    *sight                // what the policy was told of last
-	gone    map[ring.ID]time.Time // members that were seen, and until when
+	gone    map[ring.ID]time.Time // when members were last seen that no longer are
 	leaving bool                  // the node is being closed
 	under   int                   // tasks under way
 	idle    chan struct{}         // closed and replaced when a task has ended
@@ -109,15 +109,15 @@ func (u *upkeep) knows(id ring.ID) bool {
 	if u.seen != nil && u.seen.Index(id) >= 0 {
 		return true
 	}
-	until, ok := u.gone[id]
-	return ok && time.Since(until) < goneFor
+	last, ok := u.gone[id]
+	return ok && wallTime().Sub(last) < goneFor
 }
 
 // see takes a new view of the ring for what the policy knows. The caller holds mu.
 func (u *upkeep) see(s *sight, member bool) {
 	now := wallTime()
-	for id, until := range u.gone {
-		if now.Sub(until) >= goneFor {
+	for id, last := range u.gone {
+		if now.Sub(last) >= goneFor {
 			delete(u.gone, id)
 		}
 	}

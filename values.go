@@ -82,7 +82,7 @@ func (k *keeper) better(key string, a, b []byte) bool {
 
 // GetValue returns the best value of a key that SearchValue finds. The error is
 // routing.ErrNotFound when a majority of the members that should hold it have
-// said that there is none.
+// said that there is none, and wraps ErrUnsure when that cannot be said.
 func (n *Node) GetValue(ctx context.Context, key string, opts ...routing.Option) ([]byte, error) {
 	s, err := n.newValueSearch(key, opts)
 	if err != nil {

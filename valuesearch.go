@@ -3,6 +3,7 @@ package pastry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -22,6 +23,7 @@ type valueSearch struct {
 	last   bool          // only the best of all is wanted
 	best   []byte
 	found  *records.Record // that has best, nil if best is no longer valid
+	from   valuePlace      // of found
 	heard  []heardValue
 }
 
@@ -112,6 +114,9 @@ func (s *valueSearch) network(ctx context.Context) error {
 	found, err := s.answer(ctx, heardValue{place: placeRoot}, reply)
 	if !found && err == nil {
 		s.heard = append(s.heard, heardValue{place: placeRoot})
+		if reply.Total > 0 {
+			return fmt.Errorf("%w: the root holds a value that is not valid here: %w", ErrUnsure, ErrRecordInvalid)
+		}
 	}
 	return err
 }
@@ -137,7 +142,7 @@ func (s *valueSearch) take(ctx context.Context, from heardValue, r *records.Reco
 	if s.best != nil && !s.n.keeper.better(s.key, r.Data, s.best) {
 		return nil
 	}
-	s.found = r
+	s.found, s.from = r, from.place
 	return s.emit(ctx, r.Data)
 }
 
@@ -158,14 +163,20 @@ func (s *valueSearch) emit(ctx context.Context, value []byte) error {
 }
 
 // writeBack gives the best value to those heard that hold a worse one, or should
-// hold one and do not. It does not wait for them.
+// hold one and do not: but what was put here alone stays here, as long as there is
+// none elsewhere. It does not wait for them.
 func (s *valueSearch) writeBack() {
 	if s.found == nil {
 		return
 	}
 	n, best := s.n, s.found
 	for _, h := range s.heard {
-		if h.place == placeOwn || h.value != nil && !n.keeper.better(s.key, best.Data, h.value) {
+		switch {
+		case h.place == placeOwn:
+			continue
+		case h.value == nil && s.from == placeOwn:
+			continue
+		case h.value != nil && !n.keeper.better(s.key, best.Data, h.value):
 			continue
 		}
 		n.spawn(func() {

@@ -19,11 +19,8 @@ import (
 // not know, as soon as the ring knows that.
 func connectByID(t *testing.T, from, to host.Host) {
 	t.Helper()
-	ctx := within(t, 10*time.Second)
 	areStrangers(t, from, to)
-	poll(t, ctx, "connecting by peer ID", func() bool {
-		return from.Connect(ctx, peer.AddrInfo{ID: to.ID()}) == nil
-	})
+	must(t, from.Connect(within(t, 10*time.Second), peer.AddrInfo{ID: to.ID()}))
 	if got := from.Network().Connectedness(to.ID()); got != network.Connected {
 		t.Errorf("the hosts are %v, want %v", got, network.Connected)
 	}
