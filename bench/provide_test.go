@@ -17,10 +17,19 @@ const (
 	fewKeys  = 1_000
 )
 
+// What 100,000 contents may cost: packets for each member and batch, those that
+// repeat and compare included, and bytes of heap at the peak for each replica of a
+// record, all nodes being in this process.
+const (
+	maxMessages = 128
+	maxHeap     = 4 << 10
+)
+
 // BenchmarkProvide announces contents from one of 64 nodes: 100,000 with
 // ProvideMany, 1,000 one after the other with Provide, and the same 1,000 with
-// kad-dht. It reports contents a second, the messages of all nodes that it took,
-// and the live heap afterwards.
+// kad-dht. It reports contents a second, the packets that carried something from
+// node to node, and the most heap that was in use; it fails when these grow with
+// the contents rather than with nodes and batches, or beyond a bound.
 func BenchmarkProvide(b *testing.B) {
 	b.Run(fmt.Sprintf("pastry/ProvideMany/nodes=%d/keys=%d", nodes, manyKeys), func(b *testing.B) {
 		r := newRing(b, nodes)
@@ -29,13 +38,23 @@ func BenchmarkProvide(b *testing.B) {
 			keys := contents(b, fmt.Sprint("many", round), manyKeys)
 			routed, direct := r.sum(b, "messages_total", route), r.nodes[0].ProvideStats()
 			start := time.Now()
+			peak := watchHeap()
 			if err := r.nodes[0].ProvideMany(b.Context(), keys); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(manyKeys/time.Since(start).Seconds(), "keys/s")
-			b.ReportMetric(r.sum(b, "messages_total", route)-routed, "messages")
-			b.ReportMetric(float64(r.nodes[0].ProvideStats().Calls-direct.Calls), "batches")
-			b.ReportMetric(float64(int64(heap())-int64(before))/float64(r.sum(b, "records", nil)), "heap-B/replica")
+			messages := r.sum(b, "messages_total", route) - routed
+			batches := float64(r.nodes[0].ProvideStats().Calls - direct.Calls)
+			bytes := float64(peak()-before) / r.sum(b, "records", nil)
+			b.ReportMetric(messages, "messages")
+			b.ReportMetric(batches, "batches")
+			b.ReportMetric(bytes, "peak-heap-B/replica")
+			if messages > maxMessages*(nodes+batches) {
+				b.Errorf("%.0f messages for %d nodes and %.0f batches", messages, nodes, batches)
+			}
+			if bytes > maxHeap {
+				b.Errorf("%.0f bytes of heap for each replica", bytes)
+			}
 			found(b, r, keys[:1000])
 		}
 	})
@@ -88,6 +107,29 @@ func found(b *testing.B, r *ring, keys []multihash.Multihash) {
 			b.Fatalf("content %d: got provider %q, want %q", i, got, want)
 		}
 	}
+}
+
+// watchHeap looks at the heap ten times a second; the function it returns stops
+// that and returns the most bytes that were in use, garbage included.
+func watchHeap() (peak func() uint64) {
+	stop, done := make(chan struct{}), make(chan uint64)
+	go func() {
+		most := uint64(0)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapAlloc)
+			select {
+			case <-tick.C:
+			case <-stop:
+				done <- most
+				return
+			}
+		}
+	}()
+	return func() uint64 { close(stop); return <-done }
 }
 
 // heap returns the bytes in use after a collection.
