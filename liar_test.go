@@ -132,6 +132,12 @@ func TestCallerDropsLies(t *testing.T) {
 		n, asked := c.Node(1), newSigner(t, "asked")
 		other := peerRecord(newSigner(t, "other"), newSigner(t, "other").addresses(t, somewhere))
 		forged := peerRecord(asked, append(bytes.Clone(asked.addresses(t, somewhere)), 0))
+		unsure := func(what string, err error) {
+			t.Helper()
+			if !errors.Is(err, pastry.ErrUnsure) {
+				t.Errorf("%s: got %v, want an error that wraps %v", what, err, pastry.ErrUnsure)
+			}
+		}
 		for _, tt := range []struct {
 			name  string
 			reply *pb.RecordReply
@@ -160,6 +166,12 @@ func TestCallerDropsLies(t *testing.T) {
 			}
 			if got := find(t, n, pastry.ContentCID(t, "content"), 0); got != nil {
 				t.Errorf("%s: providers: got %v, want none", tt.name, got)
+			}
+			if found := tt.reply.GetFind(); found.GetTotal() > 0 {
+				_, err := n.GetValue(ctx, "/rank/key")
+				unsure(tt.name+": GetValue", err)
+				_, err = n.FindPeer(ctx, asked.id)
+				unsure(tt.name+": FindPeer", err)
 			}
 			if err := ctx.Err(); err != nil {
 				t.Errorf("%s: took too long", tt.name)
