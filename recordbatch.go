@@ -2,6 +2,7 @@ package pastry
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -101,4 +102,30 @@ func inParallel(n int, f func(i int)) {
 		})
 	}
 	wg.Wait()
+}
+
+// idsBefore returns how many of some IDs come before one of them.
+func idsBefore(ids []records.ID, id records.ID) int {
+	for i, x := range ids {
+		if x == id {
+			return i
+		}
+	}
+	return len(ids)
+}
+
+// decodeIDs reads the IDs of a FetchCall.
+func decodeIDs(b []byte) ([]records.ID, error) {
+	if len(b)%records.IDSize != 0 || len(b) > maxFetched*records.IDSize {
+		return nil, fmt.Errorf("%w: %d bytes of record IDs", ErrMalformed, len(b))
+	}
+	ids := make([]records.ID, 0, len(b)/records.IDSize)
+	for ; len(b) > 0; b = b[records.IDSize:] {
+		id, err := records.IDFromBytes(b[:records.IDSize])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
 }

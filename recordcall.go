@@ -80,10 +80,13 @@ func decodeReply(r Receipt) (*pb.RecordReply, error) {
 	return &reply, nil
 }
 
+// leastRecord is less than any record takes up in a call or reply, in bytes.
+const leastRecord = 8
+
 // unmarshalPayload reads a call or a reply, and bounds the memory that takes.
 func unmarshalPayload(b []byte, m proto.Message) error {
 	if len(b) > screenAbove {
-		left := len(b) / minElement
+		left := len(b) / leastRecord
 		if err := screenMessage(b, m.ProtoReflect().Descriptor(), &left); err != nil {
 			return err
 		}

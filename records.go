@@ -291,30 +291,6 @@ func (k *keeper) fetch(ctx context.Context, from peer.ID, call *pb.FetchCall) (*
 	return reply, nil
 }
 
-func idsBefore(ids []records.ID, id records.ID) int {
-	for i, x := range ids {
-		if x == id {
-			return i
-		}
-	}
-	return len(ids)
-}
-
-func decodeIDs(b []byte) ([]records.ID, error) {
-	if len(b)%records.IDSize != 0 || len(b) > maxFetched*records.IDSize {
-		return nil, fmt.Errorf("%w: %d bytes of record IDs", ErrMalformed, len(b))
-	}
-	ids := make([]records.ID, 0, len(b)/records.IDSize)
-	for ; len(b) > 0; b = b[records.IDSize:] {
-		id, err := records.IDFromBytes(b[:records.IDSize])
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
-}
-
 // locate names the members nearest to a key.
 func (k *keeper) locate(key ring.ID, count int) *pb.LocateReply {
 	reply := &pb.LocateReply{}
