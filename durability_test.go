@@ -212,6 +212,7 @@ func TestReplaceEveryNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes 128 hosts")
 	}
+	t.Parallel() // time is its own
 	const nodes = 64
 	cfg := seeded(64, nodes)
 	cfg.Options = numberedValues
@@ -247,6 +248,7 @@ func TestManyCrash(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes 100 hosts")
 	}
+	t.Parallel() // time is its own
 	const nodes, crashed, records = 100, 30, 2000
 	withRing(t, seeded(30, nodes), func(t *testing.T, c *testutil.Cluster) {
 		s := newStock()
@@ -283,6 +285,7 @@ func TestSplitWithWrites(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes 24 hosts")
 	}
+	t.Parallel() // time is its own
 	const nodes = 24
 	cfg := seeded(6, nodes)
 	cfg.Options = numberedValues

@@ -27,6 +27,7 @@ func TestLookupsDuringJoins(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes 36 hosts")
 	}
+	t.Parallel()                 // time is its own
 	const nodes, joiners = 28, 8 // more than a leaf set shows
 	cfg := seeded(9, nodes)
 	cfg.Options = numberedValues

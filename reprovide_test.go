@@ -28,6 +28,7 @@ func TestStartProviding(t *testing.T) {
 	if testing.Short() {
 		t.Skip("days of virtual time")
 	}
+	t.Parallel() // time is its own
 	const seed, nodes, by = 51, 5, 2
 	withRing(t, seeded(seed, nodes, pastry.WithHeartbeat(10*time.Minute)), func(t *testing.T, c *testutil.Cluster) {
 		rng := rand.New(rand.NewPCG(seed, seed))
@@ -82,6 +83,7 @@ func TestProvidingResumes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("days of virtual time")
 	}
+	t.Parallel() // time is its own
 	const seed, nodes, by = 52, 5, 2
 	store := dssync.MutexWrap(ds.NewMapDatastore())
 	cfg := seeded(seed, nodes)
