@@ -74,11 +74,10 @@ func TestPortsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		t.Skip("somebody else was faster")
+	// If this fails, somebody else listens there already, which serves as well.
+	if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+		defer l.Close()
 	}
-	defer l.Close()
 	second, after := build()
 	defer second.close()
 	if after.Equal(*before) {
