@@ -91,9 +91,8 @@ func Example_routing() {
 		members = append(members, *host.InfoFromHost(h))
 		last = h
 	}
-	// By peer ID alone: the host asks its router for the addresses.
+	// By peer ID alone: for strangers the host asks its router for the addresses.
 	for _, m := range members[:2] {
-		last.Network().ClosePeer(m.ID)
 		last.Peerstore().ClearAddrs(m.ID)
 		fmt.Println(last.Connect(ctx, peer.AddrInfo{ID: m.ID}))
 	}
