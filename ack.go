@@ -11,18 +11,19 @@ const ackDelay = 2 * time.Millisecond
 
 // ackLater acknowledges a packet with the next one to its sender, soon.
 func (n *RawNode) ackLater(to *peerState, seq uint64) {
-	if len(to.owed) == 0 {
+	owed := n.owed[to]
+	if len(owed) == 0 {
 		n.after(Time(ackDelay), timer{kind: timerAck, id: to.c.ID})
 	}
-	to.owed = append(to.owed, seq)
-	if len(to.owed) >= maxAcks {
+	n.owed[to] = append(owed, seq)
+	if len(owed)+1 >= maxAcks {
 		n.send(to, &Packet{Kind: KindAck})
 	}
 }
 
 // ackDue acknowledges what found no packet to travel with.
 func (n *RawNode) ackDue(id ring.ID) {
-	if p := n.peers[id]; p != nil && len(p.owed) > 0 {
+	if p := n.peers.get(id); p != nil && len(n.owed[p]) > 0 {
 		n.send(p, &Packet{Kind: KindAck})
 	}
 }
@@ -85,5 +86,5 @@ func (n *RawNode) measured(p *peerState, sample Time) {
 		return
 	}
 	p.rtt.observe(sample)
-	n.cfg.Proximity.Observe(p.c, time.Duration(max(sample, 1)))
+	n.cfg.Proximity.Observe(p.c, time.Duration(p.rtt.least))
 }

@@ -12,7 +12,7 @@ func (n *RawNode) consider(c *Contact) {
 	if c.ID == n.self.ID || c.Client {
 		return
 	}
-	ps := n.peers[c.ID]
+	ps := n.peers.get(c.ID)
 	if ps != nil && ps.usable() && n.now-ps.heard < Time(n.cfg.Heartbeat) {
 		n.admit(ps)
 		return
@@ -29,7 +29,7 @@ func (n *RawNode) consider(c *Contact) {
 	case n.state != StateClient && n.wantsLeaf(c.ID):
 		n.ask(n.peer(c), whyLeaf, WantLeaves, 0)
 	case n.table.Contains(c.ID):
-	case n.worthTable(c):
+	case n.worthTable(c) || n.worthHood(c):
 		n.addCandidate(c)
 	}
 }
@@ -37,7 +37,8 @@ func (n *RawNode) consider(c *Contact) {
 // considerAll considers nodes that were named, the nearest on the ring first, so
 // that no more are probed than the leaf set has room for.
 func (n *RawNode) considerAll(named []*Contact) {
-	named = slices.Clone(named)
+	var few [32]*Contact // spares an allocation
+	named = append(few[:0], named...)
 	sortByDistance(named, n.self.ID)
 	for _, c := range named {
 		n.consider(c)
@@ -72,6 +73,13 @@ func (n *RawNode) worthTable(c *Contact) bool {
 	return ok && d < n.distance(primary)*4/5
 }
 
+// worthHood reports whether c is predicted to be clearly nearer than some member
+// of the neighborhood set.
+func (n *RawNode) worthHood(c *Contact) bool {
+	d, ok := n.predict(c)
+	return ok && n.hood.Wants(d*5/4) && !n.hood.Contains(c.ID)
+}
+
 const (
 	maxAsking     = 4   // table candidates probed at once
 	maxCandidates = 256 // waiting
@@ -91,7 +99,10 @@ func (n *RawNode) pumpCandidates() {
 	for (n.state != StateJoining || n.self.Client) && n.asking < maxAsking && len(n.candidate) > 0 {
 		c := n.candidate[0]
 		n.candidate = n.candidate[1:]
-		if !n.table.Contains(c.ID) && n.worthTable(c) {
+		if len(n.candidate) == 0 {
+			n.candidate = nil // and the room of those before
+		}
+		if !n.table.Contains(c.ID) && n.worthTable(c) || n.worthHood(c) {
 			n.ask(n.peer(c), whyTable, 0, 0)
 		}
 	}
@@ -104,6 +115,7 @@ func (n *RawNode) admit(p *peerState) {
 		return
 	}
 	n.known.insert(p)
+	n.tuning.oldest = min(n.tuning.oldest, p.heard)
 	d := n.distance(p.c)
 	n.table.Insert(p.c, n.distance)
 	if n.hood.Wants(d) || n.hood.Contains(p.c.ID) {
@@ -118,7 +130,7 @@ func (n *RawNode) admit(p *peerState) {
 // evict takes a peer out of every table without calling it dead.
 func (n *RawNode) evict(p *peerState) {
 	id := p.c.ID
-	n.known.remove(id)
+	n.known.remove(p)
 	n.hood.Remove(id)
 	_, emptied := n.table.Remove(id)
 	if n.leaves.Get(id) != nil {

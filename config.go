@@ -11,7 +11,7 @@ import (
 // goroutine that drives it; the implementations of this package and any other
 // must not block.
 type Proximity interface {
-	// Observe takes in a measured round trip to c.
+	// Observe takes in the least round trip measured to c of late.
 	Observe(c *Contact, rtt time.Duration)
 	// Distance returns the cost of a round trip to c in units of time, and
 	// whether there is ground for it. A positive rtt is the least round trip

@@ -196,7 +196,7 @@ func (n *RawNode) vouched(id MessageID, auth []byte) {
 func (n *RawNode) deliveredBefore(d *delivery, from *Contact, p *Packet) {
 	n.stats.Drops[DropDuplicate]++
 	d.prev = from
-	switch by := n.peers[ringID(d.by)]; {
+	switch by := n.peers.get(ringID(d.by)); {
 	case d.answer != nil:
 		n.answerDelivery(d)
 	case d.by == "": // the application has not answered yet
@@ -269,7 +269,7 @@ func (n *RawNode) redirectReply(t *transit) {
 		return
 	}
 	a := t.in.Answer
-	if origin := n.peers[a.OriginID]; origin != nil && !n.isDead(origin) && !slices.Contains(t.tried, a.OriginID) {
+	if origin := n.peers.get(a.OriginID); origin != nil && !n.isDead(origin) && !slices.Contains(t.tried, a.OriginID) {
 		n.transmit(t, origin)
 		return
 	}

@@ -23,18 +23,20 @@ func (n *RawNode) expire() {
 
 // armExpire makes expire be called in time, once there is something to expire.
 func (n *RawNode) armExpire() {
-	if n.due[timerExpire] == 0 && len(n.relays.m)+len(n.deliveries.m)+len(n.dead)+len(n.peers) > 0 {
+	if n.due[timerExpire] == 0 && len(n.relays.m)+len(n.deliveries.m)+len(n.dead)+n.peers.len() > 0 {
 		n.arm(timerExpire, memoryTime/4)
 	}
 }
 
 // sweep forgets peers that no table, connection or question needs.
 func (n *RawNode) sweep() {
-	for id, p := range n.peers { // order does not matter: each is judged alone
-		if p.connected || p.probe != nil || n.holds(id) || n.now-p.heard < Time(memoryTime) || n.granted(id) {
-			continue
+	n.peers.removeIf(func(p *peerState) bool {
+		id := p.c.ID
+		if p.connected || p.probe != nil || n.now-p.heard < Time(memoryTime) || n.granted(id) || n.holds(id) {
+			return false
 		}
-		delete(n.peers, id)
-		n.known.remove(id)
-	}
+		n.known.remove(p)
+		delete(n.owed, p)
+		return true
+	})
 }

@@ -145,7 +145,7 @@ func (n *RawNode) nextHopFor(m *Routed, tried []ring.ID) *Contact {
 	if m.Direct && m.Key == n.self.ID {
 		return nil
 	}
-	if p := n.peers[m.Key]; m.Direct && p != nil && p.connected && !n.isDead(p) && !slices.Contains(tried, m.Key) {
+	if p := n.peers.get(m.Key); m.Direct && p != nil && p.connected && !n.isDead(p) && !slices.Contains(tried, m.Key) {
 		return p.c // a member or a client
 	}
 	if !m.Join && len(tried) == 0 {

@@ -144,8 +144,8 @@ func TestRootAmongLeavesIsWaitedFor(t *testing.T) {
 
 func TestFailedSend(t *testing.T) {
 	s := forwarder(t)
-	s.n.peers[point(900)].rtt = rttOf(Time(500 * time.Millisecond))
-	s.n.peers[point(910)].rtt = rttOf(Time(600 * time.Millisecond))
+	s.n.peers.get(point(900)).rtt = rttOf(Time(500 * time.Millisecond))
+	s.n.peers.get(point(910)).rtt = rttOf(Time(600 * time.Millisecond))
 	s.routed(905)
 	p := s.one(900, KindRoute)
 	s.step(Input{Kind: InSendFailed, From: contactAt(point(900)), Packet: p})
@@ -161,7 +161,7 @@ func TestFailedSend(t *testing.T) {
 
 func TestFailedProbe(t *testing.T) {
 	s := forwarder(t)
-	s.n.peers[point(600)].rtt = rttOf(Time(900 * time.Millisecond))
+	s.n.peers.get(point(600)).rtt = rttOf(Time(900 * time.Millisecond))
 	s.step(Input{Kind: InDisconnected, From: contactAt(point(600))})
 	probe := s.one(600, KindProbe)
 	s.step(Input{Kind: InSendFailed, From: contactAt(point(600)), Packet: probe})

@@ -37,9 +37,9 @@ func (n *RawNode) onGrant(from *peerState, p *Packet) {
 	switch code {
 	case CodeOK:
 		r.Delivered = n.handover(from.c.ID)
-		r.Contacts = n.leaves.AppendMembers(nil)
+		r.Contacts = n.leaves.shared()
 	case CodeNotNeighbor:
-		r.Contacts = n.leaves.AppendMembers(nil)
+		r.Contacts = n.leaves.shared()
 		n.stats.Refused++
 	default:
 		n.stats.Refused++

@@ -41,6 +41,7 @@ type joining struct {
 	best     *peerState
 	improved bool
 	pool     []*Contact // whom the joiner heard of
+	places   placeByID  // of pool
 	asked    []ring.ID  // whom it probed to find a near one
 
 	prospect *LeafSet   // what the leaf set will be if everybody named is alive
@@ -120,12 +121,16 @@ func (n *RawNode) answerJoin(p *Packet) {
 	q := *p
 	n.addRows(&q)
 	all := n.leaves.AppendMembers(q.Contacts)
-	seen := map[ring.ID]bool{p.Msg.OriginID: true}
-	all = slices.DeleteFunc(all, func(c *Contact) bool {
-		was := seen[c.ID]
-		seen[c.ID] = true
-		return was
-	})
+	var places placeByID
+	once := all[:0]
+	for _, c := range all {
+		if c.ID != p.Msg.OriginID && places.find(once, c.ID) < 0 {
+			once = append(once, c)
+			places.added(once)
+		}
+	}
+	clear(all[len(once):])
+	all = once
 	a := &Answer{ID: p.Msg.ID, Origin: p.Msg.Origin, OriginID: p.Msg.OriginID, Root: n.self.Peer,
 		Hops: p.Hops, Path: append(slices.Clip(p.Path), n.self.Peer), Contacts: all}
 	var prev *Contact
@@ -148,7 +153,7 @@ func (n *RawNode) joinAnswered(a *Answer) {
 	}
 	j.phase = joinLeaves
 	j.prospect = NewLeafSet(n.self.ID, n.cfg.LeafSetSize)
-	j.pool = nil
+	j.pool, j.places = nil, placeByID{}
 	for _, c := range a.Contacts {
 		j.hear(c)
 	}
@@ -187,7 +192,7 @@ func (n *RawNode) reprospect() {
 	j := &n.join
 	j.prospect = NewLeafSet(n.self.ID, n.cfg.LeafSetSize)
 	for _, c := range j.pool {
-		if ps := n.peers[c.ID]; (ps == nil || !n.isDead(ps)) && !c.Client && n.dead[c.ID] == (grave{}) {
+		if ps := n.peers.get(c.ID); (ps == nil || !n.isDead(ps)) && !c.Client && n.dead[c.ID] == (grave{}) {
 			j.prospect.Insert(c)
 		}
 	}
@@ -308,7 +313,7 @@ func (n *RawNode) restart() {
 // messages that were held for it, and begins to look after its tables.
 func (n *RawNode) activate() {
 	n.ready(StateActive)
-	for _, c := range n.leaves.AppendMembers(nil) {
+	for _, c := range n.leaves.shared() {
 		n.ask(n.peer(c), whyTell, 0, 0)
 	}
 	n.leavesChanged()
@@ -333,7 +338,8 @@ func (n *RawNode) ready(s State) {
 	n.tuning.since = n.now
 	n.arm(timerHeartbeat, n.cfg.Heartbeat)
 	n.arm(timerTable, n.jitter(minTablePeriod))
-	n.arm(timerRows, n.cfg.RowExchange)
+	n.rows.wait = min(settleTime, n.cfg.RowExchange)
+	n.arm(timerRows, n.rows.wait)
 	n.arm(timerMerge, n.cfg.MergeInterval)
 	n.armExpire()
 	n.resumeCalls()

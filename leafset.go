@@ -18,7 +18,10 @@ type LeafSet struct {
 	half    int        // L/2, members a side
 	smaller []*Contact // nearest first
 	larger  []*Contact // nearest first
+	down    []ring.ID  // how far the members of smaller are from self
+	up      []ring.ID  // and those of larger
 	version uint64     // grows with every change
+	all     []*Contact // what shared returned last, nil when a member has changed since
 }
 
 // NewLeafSet returns an empty leaf set of size l, an even number of at least 2.
@@ -43,10 +46,16 @@ func (l *LeafSet) side(up bool) []*Contact {
 
 // search finds the place of id on a side, and whether it is there.
 func (l *LeafSet) search(up bool, id ring.ID) (int, bool) {
-	at := l.walk(up, id)
-	return slices.BinarySearchFunc(l.side(up), at, func(c *Contact, at ring.ID) int {
-		return l.walk(up, c.ID).Compare(at)
-	})
+	ways, way := l.down, l.walk(up, id)
+	if up {
+		ways = l.up
+	}
+	for i, w := range ways { // few, and next to each other in memory
+		if c := w.Compare(way); c >= 0 {
+			return i, c == 0
+		}
+	}
+	return len(ways), false
 }
 
 // Wants reports whether Insert would change the membership for this id.
@@ -70,40 +79,48 @@ func (l *LeafSet) Insert(c *Contact) bool {
 		return false
 	}
 	var a, b bool
-	l.smaller, a = l.insertOn(false, c)
-	l.larger, b = l.insertOn(true, c)
+	l.smaller, l.down, a = l.insertOn(false, l.down, c)
+	l.larger, l.up, b = l.insertOn(true, l.up, c)
 	if a || b {
 		l.version++
+		l.all = nil
 	}
 	return a || b
 }
 
-func (l *LeafSet) insertOn(up bool, c *Contact) ([]*Contact, bool) {
+func (l *LeafSet) insertOn(up bool, ways []ring.ID, c *Contact) ([]*Contact, []ring.ID, bool) {
 	side := l.side(up)
 	i, found := l.search(up, c.ID)
 	if found {
-		side[i] = c
-		return side, false
+		if side[i] != c {
+			side[i], l.all = c, nil
+		}
+		return side, ways, false
 	}
 	if i >= l.half {
-		return side, false
+		return side, ways, false
 	}
-	if len(side) == l.half {
-		side = side[:l.half-1]
+	if last := l.half - 1; len(side) == l.half {
+		side, ways = side[:last], ways[:last]
 	}
-	return slices.Insert(side, i, c), true
+	return slices.Insert(side, i, c), slices.Insert(ways, i, l.walk(up, c.ID)), true
 }
 
 // Remove takes the node out of both sides and reports whether it was there.
 func (l *LeafSet) Remove(id ring.ID) bool {
-	was := func(c *Contact) bool { return c.ID == id }
-	n := len(l.smaller) + len(l.larger)
-	l.smaller = slices.DeleteFunc(l.smaller, was)
-	l.larger = slices.DeleteFunc(l.larger, was)
-	if len(l.smaller)+len(l.larger) == n {
+	i, smaller := l.search(false, id)
+	k, larger := l.search(true, id)
+	if smaller {
+		l.smaller, l.down = slices.Delete(l.smaller, i, i+1), slices.Delete(l.down, i, i+1)
+	}
+	if larger {
+		l.larger, l.up = slices.Delete(l.larger, k, k+1), slices.Delete(l.up, k, k+1)
+	}
+	if !smaller && !larger {
 		return false
 	}
 	l.version++
+	l.all = nil
 	return true
 }
 
@@ -122,6 +139,12 @@ func (l *LeafSet) Left() *Contact { return first(l.smaller) }
 
 // Right returns the immediate neighbour on the larger side, nil if there is none.
 func (l *LeafSet) Right() *Contact { return first(l.larger) }
+
+// beside reports whether the node is an immediate neighbour.
+func (l *LeafSet) beside(id ring.ID) bool {
+	left, right := l.Left(), l.Right()
+	return left != nil && left.ID == id || right != nil && right.ID == id
+}
 
 func first(side []*Contact) *Contact {
 	if len(side) == 0 {
@@ -145,6 +168,15 @@ func (l *LeafSet) AppendMembers(to []*Contact) []*Contact {
 		}
 	}
 	return append(to, l.larger...)
+}
+
+// shared returns the members as AppendMembers appends them. The result is the
+// same slice until the set changes, and must not be changed by anybody.
+func (l *LeafSet) shared() []*Contact {
+	if l.all == nil {
+		l.all = slices.Clip(l.AppendMembers(make([]*Contact, 0, len(l.smaller)+len(l.larger))))
+	}
+	return l.all
 }
 
 // arcs returns how far the set reaches down and up from self.

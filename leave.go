@@ -51,7 +51,7 @@ func (n *RawNode) handOn() {
 
 // sayGoodbye tells a neighbour once that the node leaves.
 func (n *RawNode) sayGoodbye(c *Contact, p *Packet) {
-	ps := n.peers[c.ID]
+	ps := n.peers.get(c.ID)
 	if ps == nil || ps.state == StateLeaving || n.farewell[c.ID] {
 		return
 	}
@@ -126,9 +126,10 @@ func (n *RawNode) left() {
 // stopWaiting ends everything that is waited for.
 func (n *RawNode) stopWaiting() {
 	n.timers.a, n.due = nil, [len(n.due)]Time{}
-	for _, p := range n.peers { // order does not matter: nothing is emitted
-		p.probe, p.owed = nil, nil
+	for p := range n.peers.all() {
+		p.probe = nil
 	}
+	clear(n.owed)
 	n.leafProbes, n.asking, n.join.seeking = nil, 0, 0
 	n.kept = nil
 	n.held = nil

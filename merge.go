@@ -26,9 +26,11 @@ func (n *RawNode) mourn(c *Contact) {
 	n.lost = append(n.lost, c)
 }
 
-// seekLost tries one of the lost contacts.
+// seekLost tries one of the lost contacts. In a large ring each node does so more
+// seldom, since there are more who do.
 func (n *RawNode) seekLost() {
-	n.arm(timerMerge, n.jitter(n.cfg.MergeInterval))
+	crowd := min(max(n.leaves.EstimateSize()/64, 1), 10)
+	n.arm(timerMerge, n.jitter(time.Duration(crowd*float64(n.cfg.MergeInterval))))
 	all := append(slices.Clone(n.lost), n.join.seeds...)
 	for range all {
 		n.lostNext = (n.lostNext + 1) % len(all)
@@ -40,7 +42,7 @@ func (n *RawNode) seekLost() {
 
 // tryLost probes a contact once, and reports whether there was reason to.
 func (n *RawNode) tryLost(c *Contact) bool {
-	ps := n.peers[c.ID]
+	ps := n.peers.get(c.ID)
 	if c.ID == n.self.ID || c.Client || ps != nil && (ps.usable() || ps.probe != nil) {
 		return false
 	}
@@ -74,7 +76,7 @@ func (n *RawNode) startMerge(contacts []*Contact) {
 			n.join.seeds = append(n.join.seeds, c)
 		}
 		if n.tryLost(c) {
-			n.peers[c.ID].probe.limit = n.cfg.ProbeTries
+			n.peers.get(c.ID).probe.limit = n.cfg.ProbeTries
 		}
 	}
 }

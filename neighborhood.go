@@ -12,6 +12,7 @@ import (
 type Neighborhood struct {
 	size    int
 	members []member // nearest first
+	low     []uint64 // the lower halves of the members' ids, to find one fast
 }
 
 type member struct {
@@ -31,7 +32,13 @@ func (h *Neighborhood) Wants(at Time) bool {
 // Insert takes in c, at the given round trip in nanoseconds, and puts out the
 // farthest member if there are too many. A member is moved to its new place.
 func (h *Neighborhood) Insert(c *Contact, at Time) {
-	h.Remove(c.ID)
+	if i := h.find(c.ID); i >= 0 {
+		if m := &h.members[i]; m.at == at && (i+1 == len(h.members) || h.members[i+1].at > at) {
+			m.c = c
+			return
+		}
+		h.delete(i)
+	}
 	i, _ := slices.BinarySearchFunc(h.members, at, func(n member, at Time) int {
 		if n.at <= at {
 			return -1
@@ -41,23 +48,38 @@ func (h *Neighborhood) Insert(c *Contact, at Time) {
 	if i >= h.size {
 		return
 	}
-	if len(h.members) == h.size {
-		h.members = h.members[:h.size-1]
+	if last := h.size - 1; len(h.members) == h.size {
+		h.members, h.low = h.members[:last], h.low[:last]
 	}
-	h.members = slices.Insert(h.members, i, member{c, at})
+	h.members, h.low = slices.Insert(h.members, i, member{c, at}), slices.Insert(h.low, i, lowHalf(c.ID))
 }
 
 // Remove takes the node out and reports whether it was there.
 func (h *Neighborhood) Remove(id ring.ID) bool {
-	n := len(h.members)
-	h.members = slices.DeleteFunc(h.members, func(m member) bool { return m.c.ID == id })
-	return len(h.members) < n
+	i := h.find(id)
+	if i >= 0 {
+		h.delete(i)
+	}
+	return i >= 0
+}
+
+func (h *Neighborhood) delete(i int) {
+	h.members, h.low = slices.Delete(h.members, i, i+1), slices.Delete(h.low, i, i+1)
+}
+
+// find returns the place of a member, -1 if the node is none.
+func (h *Neighborhood) find(id ring.ID) int {
+	low := lowHalf(id)
+	for i, l := range h.low {
+		if l == low && h.members[i].c.ID == id {
+			return i
+		}
+	}
+	return -1
 }
 
 // Contains reports whether the node is a member.
-func (h *Neighborhood) Contains(id ring.ID) bool {
-	return slices.ContainsFunc(h.members, func(m member) bool { return m.c.ID == id })
-}
+func (h *Neighborhood) Contains(id ring.ID) bool { return h.find(id) >= 0 }
 
 // AppendMembers appends the members, nearest first.
 func (h *Neighborhood) AppendMembers(to []*Contact) []*Contact {

@@ -1,7 +1,9 @@
 package pastry
 
 import (
+	"math"
 	"slices"
+	"time"
 
 	"github.com/secondbit/pastry/ring"
 )
@@ -11,9 +13,9 @@ import (
 //
 // If key is within the leaf set's span, the closest leaf or n itself wins.
 // Otherwise the entry at row SharedPrefixLen(n.ID, key), in digits, is used,
-// unless a usable neighbour shares still more digits with key; failing both,
-// any neighbour that matches as long a prefix as n and is closer, the rare
-// case. So a table hop lengthens the prefix and every other hop shrinks ring
+// unless a usable neighbour shares still more digits with key and is no farther
+// than the hops by the table would go for as many; failing both, any neighbour
+// that matches as long a prefix as n and is closer, the rare case. So a table hop lengthens the prefix and every other hop shrinks ring
 // distance.
 //
 // Contacts for which skip returns true are passed over; skip may be nil.
@@ -38,7 +40,7 @@ func (n *RawNode) nextHop(key ring.ID, skip func(ring.ID) bool) *Contact {
 	if c != nil {
 		digits = ring.SharedPrefixLen(c.ID, key, b)
 	}
-	if p, _ := n.known.longest(key, b, digits, skip); p != nil {
+	if p, more := n.known.longest(key, b, digits, skip); p != nil && (c == nil || !n.detour(p, more-digits, c)) {
 		return p.c
 	}
 	if c != nil {
@@ -50,7 +52,20 @@ func (n *RawNode) nextHop(key ring.ID, skip func(ring.ID) bool) *Contact {
 	if p := n.known.closest(key, n.self.ID, b, shared, skip); p != nil {
 		return p.c
 	}
-	return nil
+	return n.leaves.Closest(key, skip) // a joiner with a grant, which is no usable peer yet
+}
+
+// detour reports whether a peer that shares more digits with a key than a table
+// entry does is too far to go to. By the table, a hop goes about 2^(b/2) times as
+// far as the one before it, since that many times fewer nodes to choose from lie
+// 2^(b/2) times as far apart in a plane.
+func (n *RawNode) detour(p *peerState, more int, entry *Contact) bool {
+	far, ok := n.cfg.Proximity.Distance(p.c, time.Duration(p.rtt.least))
+	if !ok || far <= nearEnough {
+		return false
+	}
+	limit := float64(n.distance(entry)) * math.Exp2(float64(n.cfg.DigitBits*more)/2)
+	return float64(far) > max(limit, float64(nearEnough))
 }
 
 // anyClosest returns the usable peer closest to key, wherever n itself is.

@@ -17,6 +17,7 @@ type peerState struct {
 	connected bool  // the driver has an open connection to it
 	handed    bool  // it has left and handed over what it delivered
 	cutOff    bool  // the connection was lost: reaching it takes a dial
+	known     bool  // it is in RawNode.known
 	heard     Time  // when it last said anything
 	sent      Time  // when it was last sent anything
 	rtt       rtt
@@ -24,7 +25,6 @@ type peerState struct {
 	compared  uint64        // version of the own leaf set it was compared with
 	period    time.Duration // its table probing period, as it last said
 	probe     *probe        // outstanding, nil if none
-	owed      []uint64      // sequence numbers of its packets still to be acknowledged
 	said      *Contact      // the contact it last came with; c may know more
 	epoch     uint64        // of the incarnation that was heard, 0 before: hearsay does not count
 }
@@ -86,15 +86,21 @@ func (x index) search(id ring.ID) (int, bool) {
 }
 
 func (x *index) insert(p *peerState) {
-	if i, found := x.search(p.c.ID); !found {
-		*x = slices.Insert(*x, i, p)
+	if p.known {
+		return
 	}
+	p.known = true
+	i, _ := x.search(p.c.ID)
+	*x = slices.Insert(*x, i, p)
 }
 
-func (x *index) remove(id ring.ID) {
-	if i, found := x.search(id); found {
-		*x = slices.Delete(*x, i, i+1)
+func (x *index) remove(p *peerState) {
+	if !p.known {
+		return
 	}
+	p.known = false
+	i, _ := x.search(p.c.ID)
+	*x = slices.Delete(*x, i, i+1)
 }
 
 // longest returns, of the peers that share more than atLeast digits with key,

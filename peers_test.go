@@ -128,8 +128,8 @@ func TestIndexAgainstModel(t *testing.T) {
 		}
 		for range len(all) / 3 {
 			i := rng.IntN(len(all))
-			x.remove(all[i].c.ID)
-			x.remove(all[i].c.ID)
+			x.remove(all[i])
+			x.remove(all[i])
 			all = slices.Delete(all, i, i+1)
 		}
 		if len(x) != len(all) || !slices.IsSortedFunc(x, func(a, b *peerState) int { return a.c.ID.Compare(b.c.ID) }) {

@@ -9,10 +9,10 @@ import (
 
 // peer returns the state kept for a contact, making it if there is none.
 func (n *RawNode) peer(c *Contact) *peerState {
-	ps := n.peers[c.ID]
+	ps := n.peers.get(c.ID)
 	if ps == nil {
 		ps = &peerState{c: c}
-		n.peers[c.ID] = ps
+		n.peers.add(ps)
 	}
 	return ps
 }
@@ -40,12 +40,10 @@ func (n *RawNode) touch(from *Contact, p *Packet) *peerState {
 		}
 		delete(n.dead, from.ID)
 	}
-	_, hop := n.known.search(from.ID)
-	held := hop || n.holds(from.ID)
 	switch {
-	case held && (ps.state == StateJoining && !n.granted(from.ID) || ps.state == StateClient):
+	case (ps.state == StateJoining && !n.granted(from.ID) || ps.state == StateClient) && n.counts(ps):
 		n.evict(ps)
-	case held && ps.state == StateLeaving && p.Kind != KindLeave:
+	case ps.state == StateLeaving && p.Kind != KindLeave && n.counts(ps):
 		n.gone(ps)
 	case ps.state == StateActive:
 		n.releaseGrant(from.ID)
@@ -61,7 +59,8 @@ func (n *RawNode) reborn(ps *peerState, c *Contact) {
 	if ps.epoch != 0 {
 		n.releaseGrant(ps.c.ID)
 		n.evict(ps)
-		ps.live, ps.state, ps.owed, ps.handed = false, StateIdle, nil, false
+		ps.live, ps.state, ps.handed = false, StateIdle, false
+		delete(n.owed, ps)
 	}
 	ps.epoch, ps.version = c.Epoch, 0
 }
@@ -72,13 +71,8 @@ func (n *RawNode) refresh(ps *peerState, from *Contact, coord []float32) {
 		return
 	}
 	ps.said = from
-	c := *from
-	if coord != nil {
-		c.Coord = coord
-	} else if c.Coord == nil {
-		c.Coord = ps.c.Coord
-	}
-	ps.c = &c
+	ps.c = from.with(coord, ps.c.Coord)
+	c := ps.c
 	if n.leaves.Get(c.ID) != nil {
 		n.leaves.Insert(ps.c)
 	}
@@ -88,6 +82,24 @@ func (n *RawNode) refresh(ps *peerState, from *Contact, coord []float32) {
 	if n.hood.Contains(c.ID) {
 		n.hood.Insert(ps.c, n.distance(ps.c))
 	}
+}
+
+// with returns c with the newer coordinate; failing that, with its own; failing
+// both, with the older one. It is c itself if that is what it has.
+func (c *Contact) with(newer, older []float32) *Contact {
+	coord := newer
+	if coord == nil {
+		coord = c.Coord
+	}
+	if coord == nil {
+		coord = older
+	}
+	if slices.Equal(coord, c.Coord) {
+		return c
+	}
+	with := *c
+	with.Coord = coord
+	return &with
 }
 
 // distance returns the proximity of a contact, farther than anything when it is
@@ -101,7 +113,7 @@ func (n *RawNode) distance(c *Contact) Time {
 
 func (n *RawNode) predict(c *Contact) (Time, bool) {
 	var least Time
-	if ps := n.peers[c.ID]; ps != nil {
+	if ps := n.peers.get(c.ID); ps != nil {
 		least = ps.rtt.least
 	}
 	d, ok := n.cfg.Proximity.Distance(c, time.Duration(least))
@@ -131,7 +143,7 @@ func (n *RawNode) connected(c *Contact) {
 // disconnected notes that the connection to a peer is gone. A closed connection
 // is not a dead node: the peer is probed if it matters.
 func (n *RawNode) disconnected(c *Contact) {
-	ps := n.peers[c.ID]
+	ps := n.peers.get(c.ID)
 	if ps == nil {
 		return
 	}
@@ -144,6 +156,9 @@ func (n *RawNode) disconnected(c *Contact) {
 		n.ask(ps, whyAlive, 0, 0)
 	}
 }
+
+// counts reports whether a peer is a possible hop, or in any table.
+func (n *RawNode) counts(p *peerState) bool { return p.known || n.holds(p.c.ID) }
 
 // holds reports whether any table has the node.
 func (n *RawNode) holds(id ring.ID) bool {

@@ -32,6 +32,7 @@ type probe struct {
 	tries int
 	limit int  // tries after which the node counts as dead
 	hurry bool // a message waits for the outcome
+	told  bool // somebody else told that it is dead
 
 	excused int // how often the last try's time was prolonged because of a stall
 }
@@ -102,7 +103,7 @@ func (n *RawNode) sendProbe(p *peerState) {
 
 // probeDue is called when a probe's time may be over.
 func (n *RawNode) probeDue(id ring.ID, seq uint64) {
-	p := n.peers[id]
+	p := n.peers.get(id)
 	if p == nil || p.probe == nil || p.probe.seq != seq || p.probe.due > n.now {
 		return
 	}
@@ -148,7 +149,7 @@ func (n *RawNode) endProbe(p *peerState, alive bool) {
 		n.admit(p)
 	} else {
 		n.stats.ProbeDead++
-		n.bury(p)
+		n.bury(p, pr.told)
 	}
 	n.probed(p, pr.why, alive)
 }
@@ -176,7 +177,7 @@ func (n *RawNode) onProbe(from *peerState, p *Packet) {
 	if p.Want&WantLeaves != 0 {
 		r.Version = n.leaves.version + 1 // zero is no version
 		if p.Version != r.Version {
-			r.Contacts = n.leaves.AppendMembers(r.Contacts)
+			r.Contacts = n.leaves.shared()
 		}
 	}
 	if p.Want&WantHood != 0 {

@@ -31,9 +31,6 @@ const (
 	minRTT = time.Microsecond
 	maxRTT = 10 * time.Second
 
-	// maxSamples is how many nodes the filter of round trips remembers.
-	maxSamples = 256
-
 	// spread is how far first coordinates are scattered, in seconds.
 	spread = 1e-3
 
@@ -50,6 +47,10 @@ const (
 	noticeable      = 50e-6
 	noticeableError = 0.05
 
+	// anyone stands for all nodes: serf is not to remember their round trips, since
+	// those it is given are filtered.
+	anyone = "node"
+
 	// gravity is serf's GravityRho, 150, which this type applies by itself.
 	gravity = 150.0
 )
@@ -60,7 +61,7 @@ const (
 // Nodes of another region count as farther than they are, so that routes cross
 // between regions late and seldom.
 //
-// Its memory is bounded. It is deterministic: the same random source and calls
+// Its memory is constant. It is deterministic: the same random source and calls
 // give the same results. It is not safe for concurrent use.
 type Vivaldi struct {
 	region string
@@ -73,10 +74,6 @@ type Vivaldi struct {
 	own    *coordinate.Coordinate // what client has
 	other  *coordinate.Coordinate // scratch
 	told   []float32              // never changed, only replaced
-
-	sampled map[PeerID]bool
-	order   []PeerID // of sampled; a ring once it is full
-	oldest  int
 }
 
 // NewVivaldi returns the proximity of a node in region, which may be empty. A
@@ -88,26 +85,26 @@ func NewVivaldi(region string, factor float64, rng *rand.Rand) *Vivaldi {
 	config := coordinate.DefaultConfig()
 	config.Dimensionality = coordDims
 	config.GravityRho = math.Inf(1)
+	config.LatencyFilterSize = 1
 	client, err := coordinate.NewClient(config)
 	if err != nil {
 		panic(err) // only for zero dimensions
 	}
 	v := &Vivaldi{
-		region:  region,
-		factor:  factor,
-		rng:     rng,
-		client:  client,
-		config:  config,
-		origin:  coordinate.NewCoordinate(config),
-		other:   coordinate.NewCoordinate(config),
-		sampled: make(map[PeerID]bool),
+		region: region,
+		factor: factor,
+		rng:    rng,
+		client: client,
+		config: config,
+		origin: coordinate.NewCoordinate(config),
+		other:  coordinate.NewCoordinate(config),
 	}
 	v.restart()
 	return v
 }
 
-// Observe moves the node's coordinate by a measured round trip to c. It does
-// nothing if c has no valid coordinate.
+// Observe moves the node's coordinate by a round trip to c, the least of late. It
+// does nothing if c has no valid coordinate.
 func (v *Vivaldi) Observe(c *Contact, rtt time.Duration) {
 	if !validCoord(c.Coord) {
 		return
@@ -116,8 +113,8 @@ func (v *Vivaldi) Observe(c *Contact, rtt time.Duration) {
 	for separation(v.own.Vec, v.other.Vec) < tooClose {
 		v.scatter(v.other.Vec, nudge)
 	}
-	v.remember(c.Peer)
-	own, err := v.client.Update(string(c.Peer), v.other, min(max(rtt, minRTT), maxRTT))
+	own, err := v.client.Update(anyone, v.other, min(max(rtt, minRTT), maxRTT))
+	v.client.ForgetNode(anyone)
 	if err != nil {
 		return // not for coordinates and round trips that are valid
 	}
@@ -204,23 +201,6 @@ func (v *Vivaldi) tell() {
 	if moved > noticeable || math.Abs(v.own.Error-v.other.Error) > noticeableError {
 		v.told = flatten(v.own)
 	}
-}
-
-// remember makes room in serf's filter for the samples of p.
-func (v *Vivaldi) remember(p PeerID) {
-	switch {
-	case v.sampled[p]:
-		return
-	case len(v.order) < maxSamples:
-		v.order = append(v.order, p)
-	default:
-		old := v.order[v.oldest]
-		v.client.ForgetNode(string(old))
-		delete(v.sampled, old)
-		v.order[v.oldest] = p
-		v.oldest = (v.oldest + 1) % maxSamples
-	}
-	v.sampled[p] = true
 }
 
 // validCoord reports whether coord can be the coordinate of an honest node: the

@@ -32,8 +32,9 @@ type RawNode struct {
 	leaves *LeafSet
 	table  *Table
 	hood   *Neighborhood
-	peers  map[ring.ID]*peerState
-	known  index // the usable ones of peers
+	peers  peerSet
+	known  index                   // the usable ones of peers
+	owed   map[*peerState][]uint64 // sequence numbers of a peer's packets still to be acknowledged
 	apps   map[string]bool
 
 	timers timerHeap
@@ -91,7 +92,7 @@ func NewRawNode(cfg Config) (*RawNode, error) {
 		table:      NewTable(cfg.Self.ID, cfg.DigitBits),
 		hood:       NewNeighborhood(cfg.NeighborhoodSize),
 		seq:        cfg.Rand.Uint64() >> 8, // no answer to an earlier incarnation fits
-		peers:      make(map[ring.ID]*peerState),
+		owed:       make(map[*peerState][]uint64),
 		apps:       make(map[string]bool),
 		calls:      make(map[MessageID]*call),
 		pending:    make(map[uint64]*transit),
@@ -102,6 +103,7 @@ func NewRawNode(cfg Config) (*RawNode, error) {
 		dead:       make(map[ring.ID]grave),
 		farewell:   make(map[ring.ID]bool),
 	}
+	n.peers.salt = n.seq<<1 | 1
 	n.tuning.period = maxTablePeriod
 	return n, nil
 }
@@ -291,7 +293,8 @@ func (n *RawNode) send(to *peerState, p *Packet) {
 		p.Coord = n.cfg.Proximity.Coordinate()
 	}
 	if p.Acks == nil {
-		p.Acks, to.owed = to.owed, nil
+		p.Acks = n.owed[to]
+		delete(n.owed, to)
 	}
 	to.sent = n.now
 	n.stats.Sent[p.Kind]++
@@ -329,7 +332,7 @@ func (n *RawNode) Neighborhood() *Neighborhood { return n.hood }
 
 // RTT returns the least round trip measured of late to a node, zero if none was.
 func (n *RawNode) RTT(id ring.ID) time.Duration {
-	if ps := n.peers[id]; ps != nil {
+	if ps := n.peers.get(id); ps != nil {
 		return time.Duration(ps.rtt.least)
 	}
 	return 0

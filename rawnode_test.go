@@ -260,7 +260,7 @@ func TestTimeNeverGoesBack(t *testing.T) {
 	if after, _ := s.n.Deadline(); after != before {
 		t.Errorf("deadline is %v after an earlier input, want %v", after, before)
 	}
-	if got := s.n.peers[point(400)].heard; got != late {
+	if got := s.n.peers.get(point(400)).heard; got != late {
 		t.Errorf("a packet was heard at %v, want %v, the latest time seen", got, late)
 	}
 }

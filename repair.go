@@ -1,6 +1,7 @@
 package pastry
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -9,14 +10,16 @@ import (
 
 const (
 	settleTime  = time.Second      // between leaf exchanges right after a change
+	nearFew     = 4                // nodes of which one is asked what is near it
 	repairPause = time.Second      // between two repairs of one row
 	gapPause    = 30 * time.Second // between two fillings of a gap found in routing
 )
 
 // rowRepair remembers when each row was last repaired.
 type rowRepair struct {
-	repaired, filled []Time // by row; zero is never
-	next             int    // row to exchange next
+	repaired, filled []Time        // by row; zero is never
+	exchanges        int           // row exchanges since the start, to take turns
+	wait             time.Duration // until the next of them
 }
 
 func pass(times *[]Time, row int, now Time, pause time.Duration) bool {
@@ -101,7 +104,7 @@ func (n *RawNode) exchangeLeaves() {
 		n.ask(n.peer(c), whyExchange, WantLeaves, 0)
 	}
 	n.exchanges++
-	n.leafWait = min(2*max(n.leafWait, settleTime), max(n.cfg.LeafExchange, settleTime))
+	n.leafWait = min(8*max(n.leafWait, settleTime), max(n.cfg.LeafExchange, settleTime))
 	if n.cfg.LeafExchange > 0 {
 		n.arm(timerLeaves, n.jitter(n.leafWait))
 	}
@@ -174,35 +177,80 @@ func (n *RawNode) fillGap(key ring.ID, hop *Contact) {
 	}
 }
 
-// exchangeRows asks one node of the next row for its row.
+// exchangeRows asks one of the nearest nodes, by proximity, what is near it: in
+// turns for its neighborhood set and, a row after the other, for its row. After
+// joining it does so quickly for every row once, then ever more seldom.
 func (n *RawNode) exchangeRows() {
 	if n.cfg.RowExchange <= 0 {
 		return
 	}
-	if rows := n.table.Rows(); rows > 0 {
-		n.rows.next = (n.rows.next + 1) % rows
-		if entries := n.table.AppendRow(nil, n.rows.next); len(entries) > 0 {
-			c := entries[n.rng.IntN(len(entries))]
-			n.ask(n.peer(c), whyExchange, WantRow, n.rows.next)
-		}
+	r := &n.rows
+	r.exchanges++
+	if rows := n.table.Rows(); r.exchanges%2 == 0 && rows > 0 {
+		row := r.exchanges / 2 % rows
+		n.askNear(n.table.AppendRow(nil, row), WantRow, row)
+	} else {
+		n.askNear(n.hood.AppendMembers(nil), WantHood, 0)
 	}
-	n.arm(timerRows, n.jitter(n.cfg.RowExchange/time.Duration(max(1, n.table.Rows()))))
+	if every := 2 * n.table.Rows(); r.exchanges > every {
+		r.wait = min(2*r.wait, n.cfg.RowExchange/time.Duration(max(2, every)))
+	}
+	n.arm(timerRows, n.jitter(r.wait))
 }
 
+// askNear asks one of the nearest few for a table.
+func (n *RawNode) askNear(among []*Contact, want Want, row int) {
+	if len(among) == 0 {
+		return
+	}
+	slices.SortStableFunc(among, func(a, b *Contact) int { return cmp.Compare(n.distance(a), n.distance(b)) })
+	n.ask(n.peer(among[n.rng.IntN(min(nearFew, len(among)))]), whyExchange, want, row)
+}
+
+// idlePeriods is how many probing periods a contact may be silent to which no
+// messages are routed.
+const idlePeriods = 8
+
 // probeTable probes the next contact of the table and the neighborhood set that
-// was not heard during a probing period. Each gets its turn once a period.
+// was silent for a probing period or, if it is a spare or merely near, for
+// idlePeriods of them. Each gets its turn.
 func (n *RawNode) probeTable() {
 	n.retune()
-	all := n.hood.AppendMembers(n.table.AppendAll(nil))
-	for range all {
-		n.tuning.next = (n.tuning.next + 1) % len(all)
-		ps := n.peers[all[n.tuning.next].ID]
-		if ps != nil && ps.probe == nil && time.Duration(n.now-ps.heard) >= n.tuning.period {
-			n.ask(ps, whyAlive, 0, 0)
-			break
-		}
+	primaries := n.table.primaries
+	size := n.table.size + len(n.hood.members)
+	switch t := &n.tuning; {
+	case size == 0:
+	case time.Duration(n.now-t.oldest) < t.period:
+		t.next %= size
+	default:
+		n.probeSilent()
 	}
-	n.arm(timerTable, n.tuning.period/time.Duration(len(all)+1))
+	n.arm(timerTable, n.tuning.period/time.Duration(primaries+(size-primaries)/idlePeriods+1))
+}
+
+// probeSilent probes the next contact that was silent for too long, or finds out
+// since when at the earliest one can have been.
+func (n *RawNode) probeSilent() {
+	t := &n.tuning
+	oldest := n.now
+	all := n.hood.AppendMembers(n.table.AppendAll(make([]*Contact, 0, n.table.size+len(n.hood.members))))
+	for range all {
+		t.next = (t.next + 1) % len(all)
+		ps := n.peers.get(all[t.next].ID)
+		if ps == nil {
+			continue
+		}
+		patience := t.period
+		if n.table.Primary(ps.c.ID) != all[t.next] {
+			patience *= idlePeriods
+		}
+		if ps.probe == nil && time.Duration(n.now-ps.heard) >= patience {
+			n.ask(ps, whyAlive, 0, 0)
+			return
+		}
+		oldest = min(oldest, ps.heard+Time(patience-t.period))
+	}
+	t.oldest = oldest
 }
 
 // median returns the middle one of ds, which it sorts; zero if there is none.

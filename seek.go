@@ -26,26 +26,34 @@ func (n *RawNode) seekRound() {
 	j := &n.join
 	j.round++
 	j.improved = false
-	var next []*Contact
-	seen := map[ring.ID]bool{n.self.ID: true}
+	asked := make([]bool, len(j.pool))
 	for _, id := range j.asked {
-		seen[id] = true
-	}
-	for _, i := range n.rng.Perm(len(j.pool)) {
-		if c := j.pool[i]; !seen[c.ID] && !c.Client {
-			seen[c.ID] = true
-			next = append(next, c)
+		if i := j.places.find(j.pool, id); i >= 0 {
+			asked[i] = true
 		}
 	}
-	slices.SortStableFunc(next, func(a, b *Contact) int {
-		da, db := n.distance(a), n.distance(b)
-		return boolToInt(da > db) - boolToInt(da < db)
-	})
+	var near [seekWidth]Time
+	next := make([]*Contact, 0, seekWidth+1)
+	for _, i := range n.rng.Perm(len(j.pool)) {
+		c := j.pool[i]
+		if asked[i] || c.Client || c.ID == n.self.ID {
+			continue
+		}
+		d, k := n.distance(c), len(next)
+		for k > 0 && d < near[k-1] {
+			k--
+		}
+		if k < seekWidth {
+			next = slices.Insert(next, k, c)
+			next = next[:min(seekWidth, len(next))]
+			copy(near[k+1:], near[k:])
+			near[k] = d
+		}
+	}
 	want := WantHood
 	if j.round == 1 {
 		want |= WantLeaves
 	}
-	next = next[:min(seekWidth, len(next))]
 	n.step(max(n.cfg.ProbeTimeout*time.Duration(n.cfg.ProbeTries+1), time.Second))
 	for _, c := range next {
 		j.asked = append(j.asked, c.ID)
@@ -70,9 +78,49 @@ func (n *RawNode) name(cs []*Contact) {
 
 // hear adds a contact to those the joiner heard of.
 func (j *joining) hear(c *Contact) {
-	if len(j.pool) < maxPool && !slices.ContainsFunc(j.pool, func(o *Contact) bool { return o.ID == c.ID }) {
+	if len(j.pool) < maxPool && j.places.find(j.pool, c.ID) < 0 {
 		j.pool = append(j.pool, c)
+		j.places.added(j.pool)
 	}
+}
+
+// placeByID finds the place of a contact in a slice to which contacts are only
+// added, each once. It is a hash table with open addressing.
+type placeByID struct {
+	slots []uint16 // place plus one, zero for none; a power of two of them
+}
+
+// find returns the place of the contact with an id, -1 if there is none.
+func (p *placeByID) find(in []*Contact, id ring.ID) int {
+	if len(p.slots) == 0 {
+		return -1
+	}
+	for i := p.start(id); p.slots[i] != 0; i = (i + 1) % len(p.slots) {
+		if at := int(p.slots[i]) - 1; in[at].ID == id {
+			return at
+		}
+	}
+	return -1
+}
+
+// added takes in the last contact of the slice.
+func (p *placeByID) added(in []*Contact) {
+	from := len(in) - 1
+	if 2*len(in) > len(p.slots) {
+		p.slots, from = make([]uint16, max(64, 4*len(p.slots))), 0
+	}
+	for at := from; at < len(in); at++ {
+		i := p.start(in[at].ID)
+		for p.slots[i] != 0 {
+			i = (i + 1) % len(p.slots)
+		}
+		p.slots[i] = uint16(at + 1)
+	}
+}
+
+func (p *placeByID) start(id ring.ID) int {
+	_, lo := id.Uint64s()
+	return int(lo % uint64(len(p.slots)))
 }
 
 // joinProbed takes in the outcome of a probe that the joiner waits for.
@@ -121,7 +169,8 @@ func (n *RawNode) seekDone() {
 // smallest id starts the ring.
 func (n *RawNode) noneActive() {
 	joiners, smallest := 0, true
-	for id, p := range n.peers { // order does not matter: they are counted
+	for p := range n.peers.all() {
+		id := p.c.ID
 		if p.state == StateJoining && !p.c.Client && n.now-p.heard < Time(n.cfg.JoinTimeout) {
 			joiners++
 			smallest = smallest && n.self.ID.Less(id)

@@ -68,21 +68,30 @@ func (n *RawNode) missing(from *peerState, named []*Contact) {
 	if len(named) == 0 {
 		return
 	}
-	theirs := NewLeafSet(from.c.ID, n.cfg.LeafSetSize)
+	var smaller, larger [16]*Contact // spares allocations
+	var down, up [16]ring.ID
+	theirs := LeafSet{self: from.c.ID, half: n.cfg.LeafSetSize / 2,
+		smaller: smaller[:0], larger: larger[:0], down: down[:0], up: up[:0]}
 	for _, c := range named {
 		theirs.Insert(c)
 	}
-	for _, c := range n.leaves.AppendMembers(nil) {
-		ps := n.peers[c.ID]
-		if theirs.Wants(c.ID) && ps != nil && n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
+	for _, c := range n.leaves.shared() {
+		if !theirs.Wants(c.ID) {
+			continue
+		}
+		if ps := n.peers.get(c.ID); ps != nil && n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
 			n.ask(ps, whyAlive, 0, 0)
 		}
 	}
 }
 
-// bury records that a peer is dead, and makes good what it leaves behind.
-func (n *RawNode) bury(p *peerState) {
+// bury records that a peer is dead, and makes good what it leaves behind. The
+// leaves are told unless they have been, by whom this node was told. An immediate
+// neighbour tells them in any case: whoever found out first may not know those on
+// the far side of the dead one.
+func (n *RawNode) bury(p *peerState, told bool) {
 	id := p.c.ID
+	told = told && !n.leaves.beside(id)
 	wasLeaf, held := n.leaves.Get(id) != nil, n.holds(id)
 	p.live = false
 	n.dead[id] = grave{at: n.now, epoch: max(p.epoch, p.c.Epoch)}
@@ -95,12 +104,15 @@ func (n *RawNode) bury(p *peerState) {
 	}
 	n.evict(p)
 	if wasLeaf && n.state == StateActive {
-		n.tellSuspect(id)
+		if !told {
+			n.tellSuspect(id)
+		}
 		n.send(p, &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}}) // if it lives, let it object
 	}
 	n.emit(Action{Kind: ActForget, To: p.c})
 	if !p.connected {
-		delete(n.peers, id)
+		n.peers.remove(id)
+		delete(n.owed, p)
 	}
 }
 
@@ -118,7 +130,7 @@ func (n *RawNode) isDead(p *peerState) bool {
 // tellSuspect tells the leaf set that a leaf is dead. Each confirms it with a
 // probe of its own.
 func (n *RawNode) tellSuspect(id ring.ID) {
-	for _, c := range n.leaves.AppendMembers(nil) {
+	for _, c := range n.leaves.shared() {
 		n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}})
 	}
 }
@@ -132,11 +144,12 @@ func (n *RawNode) onSuspect(from *peerState, p *Packet) {
 			n.ask(from, whyTell, 0, 0)
 			continue
 		}
-		ps := n.peers[id]
+		ps := n.peers.get(id)
 		if ps == nil || id == from.c.ID || !n.holds(id) || ps.probe != nil || n.now-ps.heard < Time(n.cfg.MinProbeTimeout)/2 {
 			continue
 		}
 		n.hurry(ps)
 		ps.probe.limit = max(1, n.cfg.ProbeTries-1)
+		ps.probe.told = true
 	}
 }

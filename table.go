@@ -22,6 +22,9 @@ type Table struct {
 	self ring.ID
 	b    int
 	rows [][]entry
+	size int // contacts held
+
+	primaries int // entries that are not empty
 }
 
 // NewTable returns an empty table for digits of b bits, 1 to 8.
@@ -61,26 +64,35 @@ func (t *Table) Insert(c *Contact, proximity func(*Contact) Time) bool {
 		return false
 	}
 	e := t.grow(c.ID)
-	i := slices.IndexFunc(e[:], func(o *Contact) bool { return o == nil || o.ID == c.ID })
+	i := slices.IndexFunc(e[:], func(o *Contact) bool { return o == nil || o == c || o.ID == c.ID })
 	if i < 0 {
 		i = spares
 		if proximity(c) >= proximity(e[i]) {
 			return false
 		}
 	}
+	t.primaries += boolToInt(e[0] == nil)
+	t.size += boolToInt(e[i] == nil)
 	e[i] = c
-	slices.SortStableFunc(e[:], func(a, b *Contact) int {
-		switch {
-		case a == nil || b == nil:
-			return boolToInt(a == nil) - boolToInt(b == nil)
-		case proximity(a) < proximity(b):
-			return -1
-		case proximity(a) > proximity(b):
-			return 1
-		}
-		return 0
-	})
+	e.sort(proximity)
 	return true
+}
+
+// sort orders an entry by proximity. It is stable.
+func (e *entry) sort(proximity func(*Contact) Time) {
+	if e[1] == nil {
+		return
+	}
+	var at [1 + spares]Time
+	for i, c := range e {
+		if c == nil {
+			break
+		}
+		at[i] = proximity(c)
+		for k := i; k > 0 && at[k] < at[k-1]; k-- {
+			at[k], at[k-1], e[k], e[k-1] = at[k-1], at[k], e[k-1], e[k]
+		}
+	}
 }
 
 func (t *Table) grow(id ring.ID) *entry {
@@ -112,6 +124,8 @@ func (t *Table) Remove(id ring.ID) (was, empty bool) {
 		if c != nil && c.ID == id {
 			copy(e[i:], e[i+1:])
 			e[spares] = nil
+			t.size--
+			t.primaries -= boolToInt(e[0] == nil)
 			return true, e[0] == nil
 		}
 	}

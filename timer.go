@@ -81,5 +81,13 @@ func (h *timerHeap) pop() timer {
 		h.a[i], h.a[c] = h.a[c], h.a[i]
 		i = c
 	}
+	h.shrink()
 	return top
+}
+
+// shrink gives back the room of a heap that was much longer, as during a join.
+func (h *timerHeap) shrink() {
+	if room := cap(h.a); room > 32 && len(h.a) < room/4 {
+		h.a = append(make([]timer, 0, room/2), h.a...)
+	}
 }

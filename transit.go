@@ -137,7 +137,7 @@ func (n *RawNode) finish(t *transit) {
 
 // sendFailed treats a packet that could not be sent like one whose time is up.
 func (n *RawNode) sendFailed(to *Contact, p *Packet) {
-	ps := n.peers[to.ID]
+	ps := n.peers.get(to.ID)
 	if ps == nil {
 		return
 	}

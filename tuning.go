@@ -21,6 +21,7 @@ type tuning struct {
 	since    Time          // when the node became active
 	failures []Time        // the latest, oldest first
 	next     int           // table contact to probe next
+	oldest   Time          // no table contact was last heard before this
 	tuned    Time
 }
 
@@ -86,7 +87,8 @@ func (n *RawNode) retune() {
 		}
 	}
 	t.own = low
-	periods := []time.Duration{t.own}
+	var few [160]time.Duration // spares an allocation
+	periods := append(few[:0], t.own)
 	for _, p := range n.known {
 		if p.period > 0 {
 			periods = append(periods, p.period)

@@ -1,0 +1,48 @@
+package pastry
+
+import "time"
+
+// Acquaintance is a member of the ring and the round trip to it.
+type Acquaintance struct {
+	Contact *Contact
+	RTT     time.Duration
+}
+
+// Enrol makes a node that is idle an active member at once and without a join.
+// It takes everybody in known for an active member that has just answered, at
+// the given round trip, and lets each into every table it belongs to. Leaf sets
+// are true only if known has the true leaves, and the others must know of the
+// node as well: Enrol tells nobody.
+//
+// It is for simulations and tests that start from a ring which is there already;
+// a Node joins. On a node that is not idle it does nothing.
+func (n *RawNode) Enrol(now Time, known []Acquaintance, out []Action) []Action {
+	n.now, n.out = max(now, n.now), out
+	if n.state != StateIdle || n.over || n.self.Client {
+		return n.take()
+	}
+	for _, a := range known {
+		n.acquaint(a)
+	}
+	n.ready(StateActive)
+	n.leafWait = n.cfg.LeafExchange
+	if n.leafWait > 0 {
+		n.arm(timerLeaves, n.jitter(n.leafWait))
+	}
+	n.arm(timerMonitor, n.cfg.Heartbeat)
+	n.arm(timerHeartbeat, n.cfg.Heartbeat/2+time.Duration(n.rng.Int64N(int64(n.cfg.Heartbeat)/2)))
+	return n.take()
+}
+
+// acquaint lets a member into the tables as if it had just answered a probe.
+func (n *RawNode) acquaint(a Acquaintance) {
+	if a.Contact.ID == n.self.ID || a.Contact.Client {
+		return
+	}
+	p := n.peer(a.Contact)
+	p.state, p.live, p.heard, p.epoch, p.said = StateActive, true, n.now, a.Contact.Epoch, a.Contact
+	if p.rtt.smoothed == 0 {
+		n.measured(p, Time(a.RTT))
+	}
+	n.admit(p)
+}

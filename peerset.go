@@ -1,0 +1,134 @@
+package pastry
+
+import "github.com/secondbit/pastry/ring"
+
+// peerSet holds the peers of a node by their ids. It is a hash table with open
+// addressing: a node looks its peers up several times for every packet, and most
+// of those are in memory that no cache has.
+type peerSet struct {
+	slots []peerSlot // a power of two, at most three quarters taken
+	count int
+	salt  uint64 // odd; nobody else knows it, so that nobody can choose ids that collide
+}
+
+// peerSlot is free if p is nil.
+type peerSlot struct {
+	low uint64 // half of p's id, so that p is looked at only if it is the one
+	p   *peerState
+}
+
+const minPeerSlots = 8
+
+func lowHalf(id ring.ID) uint64 {
+	_, low := id.Uint64s()
+	return low
+}
+
+// home returns the slot that a peer takes if it is free.
+func (s *peerSet) home(low uint64) int {
+	hash := low * s.salt
+	return int((hash ^ hash>>32) & uint64(len(s.slots)-1))
+}
+
+func (s *peerSet) len() int { return s.count }
+
+// get returns the peer with an id, nil if there is none.
+func (s *peerSet) get(id ring.ID) *peerState {
+	if i := s.find(id); i >= 0 {
+		return s.slots[i].p
+	}
+	return nil
+}
+
+// find returns the slot of the peer with an id, -1 if there is none.
+func (s *peerSet) find(id ring.ID) int {
+	if s.count == 0 {
+		return -1
+	}
+	low := lowHalf(id)
+	for i := s.home(low); s.slots[i].p != nil; i = (i + 1) & (len(s.slots) - 1) {
+		if slot := &s.slots[i]; slot.low == low && slot.p.c.ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// add takes in a peer whose id is not in the set.
+func (s *peerSet) add(p *peerState) {
+	if 4*(s.count+1) > 3*len(s.slots) {
+		s.resize(max(minPeerSlots, 2*len(s.slots)))
+	}
+	s.count++
+	s.put(peerSlot{lowHalf(p.c.ID), p})
+}
+
+func (s *peerSet) put(slot peerSlot) {
+	i := s.home(slot.low)
+	for s.slots[i].p != nil {
+		i = (i + 1) & (len(s.slots) - 1)
+	}
+	s.slots[i] = slot
+}
+
+func (s *peerSet) resize(slots int) {
+	old := s.slots
+	s.slots = make([]peerSlot, slots)
+	for _, slot := range old {
+		if slot.p != nil {
+			s.put(slot)
+		}
+	}
+}
+
+// remove takes a peer out, and moves those that gave way to it into its place.
+func (s *peerSet) remove(id ring.ID) {
+	hole := s.find(id)
+	if hole < 0 {
+		return
+	}
+	mask := len(s.slots) - 1
+	for i := (hole + 1) & mask; s.slots[i].p != nil; i = (i + 1) & mask {
+		if far := (i - s.home(s.slots[i].low)) & mask; far >= (i-hole)&mask {
+			s.slots[hole] = s.slots[i]
+			hole = i
+		}
+	}
+	s.slots[hole] = peerSlot{}
+	s.count--
+}
+
+// all yields every peer, in an order that means nothing. The set must not be
+// changed meanwhile.
+func (s *peerSet) all() func(yield func(*peerState) bool) {
+	return func(yield func(*peerState) bool) {
+		for _, slot := range s.slots {
+			if slot.p != nil && !yield(slot.p) {
+				return
+			}
+		}
+	}
+}
+
+// removeIf takes out every peer for which f returns true.
+func (s *peerSet) removeIf(f func(*peerState) bool) {
+	left := 0
+	for i := range s.slots {
+		if slot := &s.slots[i]; slot.p != nil {
+			if f(slot.p) {
+				slot.p = nil
+			} else {
+				left++
+			}
+		}
+	}
+	if left == s.count {
+		return
+	}
+	s.count = left
+	slots := minPeerSlots
+	for 4*left > 3*slots {
+		slots *= 2
+	}
+	s.resize(slots)
+}
