@@ -19,8 +19,38 @@ type Message struct {
 	TTL        time.Duration
 	Deliveries []Delivery
 	Answer     *pastry.Answer // the receipt, nil before it came
-	Ended      time.Duration  // when the receipt came
+	Ended      time.Duration  // when the receipt came, or the origin crashed
 	gen        uint32         // the origin's incarnation
+	over       bool           // Config.Ended was called
+}
+
+// messages are those sent, in order, without the first that are forgotten.
+type messages struct {
+	kept  []*Message
+	first uint64 // number of the first of them
+}
+
+// rememberOver is how long a message that has ended is kept in mind, to find
+// fault with what still happens to it.
+const rememberOver = 2 * time.Minute
+
+func (ms *messages) next() uint64 { return ms.first + uint64(len(ms.kept)) }
+
+func (ms *messages) get(id pastry.MessageID) *Message {
+	i := binary.BigEndian.Uint64(id[8:]) - ms.first
+	if i < uint64(len(ms.kept)) && ms.kept[i].Msg.ID == id {
+		return ms.kept[i]
+	}
+	return nil
+}
+
+// forget drops what has long been over.
+func (ms *messages) forget(now time.Duration) {
+	for len(ms.kept) > 0 && ms.kept[0].over && now-ms.kept[0].Ended > rememberOver {
+		ms.kept[0] = nil
+		ms.kept = ms.kept[1:]
+		ms.first++
+	}
 }
 
 // Delivery is a message given to the application of a node.
@@ -51,10 +81,14 @@ func (s *Sim) Route(i int, key ring.ID, ttl time.Duration) *Message {
 func (s *Sim) Send(i int, msg *pastry.Routed, ttl time.Duration) *Message {
 	n := s.nodes[i]
 	binary.BigEndian.PutUint64(msg.ID[:8], s.rng.Uint64())
-	binary.BigEndian.PutUint64(msg.ID[8:], uint64(len(s.messages)))
+	binary.BigEndian.PutUint64(msg.ID[8:], s.messages.next())
 	msg.Origin, msg.OriginID = n.contact.Peer, n.contact.ID
 	m := &Message{Msg: msg, Origin: i, Sent: s.Now(), TTL: ttl, gen: n.gen}
-	s.messages = append(s.messages, m)
+	s.messages.kept = append(s.messages.kept, m)
+	if s.Ended != nil {
+		s.messages.forget(s.Now())
+		n.open = append(n.open, m)
+	}
 	s.input(n, pastry.Input{Kind: pastry.InRoute, Msg: msg, TTL: ttl})
 	return m
 }
@@ -67,20 +101,43 @@ func (s *Sim) Cancel(m *Message) {
 // RandomKey draws a key.
 func (s *Sim) RandomKey() ring.ID { return ring.FromUint64s(s.rng.Uint64(), s.rng.Uint64()) }
 
-// Messages returns every message sent so far, in order.
-func (s *Sim) Messages() []*Message { return s.messages }
-
-func (s *Sim) message(id pastry.MessageID) *Message {
-	if i := binary.BigEndian.Uint64(id[8:]); i < uint64(len(s.messages)) && s.messages[i].Msg.ID == id {
-		return s.messages[i]
+// Messages returns every message sent so far, in order; with Config.Ended, those
+// that have not ended.
+func (s *Sim) Messages() []*Message {
+	if s.Ended == nil {
+		return s.messages.kept
 	}
-	return nil
+	var open []*Message
+	for _, m := range s.messages.kept {
+		if !m.over {
+			open = append(open, m)
+		}
+	}
+	return open
+}
+
+// end tells of a message that has ended.
+func (s *Sim) end(m *Message) {
+	if s.Ended == nil || m.over {
+		return
+	}
+	m.over, m.Ended = true, s.Now()
+	n := s.nodes[m.Origin]
+	n.open = slices.DeleteFunc(n.open, func(o *Message) bool { return o == m })
+	s.Ended(m)
+}
+
+// abandon ends the messages of a node that has crashed.
+func (s *Sim) abandon(n *node) {
+	for len(n.open) > 0 {
+		s.end(n.open[0])
+	}
 }
 
 // deliver plays the application, and checks what must hold for every delivery.
 func (s *Sim) deliver(n *node, a *pastry.Action) {
 	d := Delivery{Node: int(n.index), At: s.Now(), State: n.state, Hops: a.Hops, Path: a.Path, gen: n.gen}
-	m := s.message(a.Msg.ID)
+	m := s.messages.get(a.Msg.ID)
 	if m == nil {
 		s.fault("node %d was to deliver message %x, which nobody sent", n.index, a.Msg.ID)
 		return
@@ -123,7 +180,7 @@ func (s *Sim) forward(n *node, a *pastry.Action) {
 }
 
 func (s *Sim) receipt(n *node, a *pastry.Action) {
-	m := s.message(a.Answer.ID)
+	m := s.messages.get(a.Answer.ID)
 	switch {
 	case m == nil:
 		s.fault("node %d got a receipt for message %x, which nobody sent", n.index, a.Answer.ID)
@@ -133,6 +190,7 @@ func (s *Sim) receipt(n *node, a *pastry.Action) {
 		s.fault("second receipt of %v at node %d: %v after %v", m, n.index, a.Answer.Code, m.Answer.Code)
 	default:
 		m.Answer, m.Ended = a.Answer, s.Now()
+		s.end(m)
 	}
 }
 
@@ -148,7 +206,7 @@ func (s *Sim) fault(format string, args ...any) {
 // A call may be outstanding until its TTL is over.
 func (s *Sim) CheckHistory() error {
 	errs := slices.Clip(s.faults)
-	for _, m := range s.messages {
+	for _, m := range s.messages.kept {
 		n := s.nodes[m.Origin]
 		if m.Answer == nil && n.up && n.gen == m.gen && s.Now() > m.Sent+m.TTL+time.Second {
 			errs = append(errs, fmt.Errorf("%v from node %d at %v never ended", m, m.Origin, m.Sent))

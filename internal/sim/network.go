@@ -2,17 +2,10 @@ package sim
 
 import (
 	"fmt"
-	"math"
 	"math/bits"
 	"time"
 
 	"github.com/secondbit/pastry"
-)
-
-// The nearest and the farthest nodes on the default sphere, one way.
-const (
-	nearest  = time.Millisecond
-	farthest = 110 * time.Millisecond
 )
 
 // send puts a packet on the wire. Whether the target is there and reachable is
@@ -86,11 +79,12 @@ func (s *Sim) distance(from, to *node) time.Duration {
 	if s.Latency != nil {
 		return s.Latency(int(from.index), int(to.index))
 	}
-	a, b := &from.place, &to.place
-	cos := a[0]*b[0] + a[1]*b[1] + a[2]*b[2]
-	angle := math.Acos(max(-1, min(cos, 1)))
-	return nearest + time.Duration(angle/math.Pi*float64(farthest-nearest))
+	return s.Topology.Delay(&from.place, &to.place)
 }
+
+// Direct returns the time a packet takes from one node to another, jitter left
+// out.
+func (s *Sim) Direct(i, j int) time.Duration { return s.distance(s.nodes[i], s.nodes[j]) }
 
 // RTT returns the round trip between two nodes, jitter left out.
 func (s *Sim) RTT(i, j int) time.Duration {

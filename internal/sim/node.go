@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 
 // node is one RawNode and what the simulated world knows about it.
 type node struct {
-	raw     *pastry.RawNode
+	raw     *pastry.RawNode // nil for a member of a perfect ring that was not needed yet
 	contact *pastry.Contact
 	index   int32
 	gen     uint32 // incarnations so far
@@ -23,20 +22,15 @@ type node struct {
 	offset  pastry.Time // its clock less the virtual time
 	wake    uint64      // sequence number of the valid wake-up, zero if none
 	wakeAt  pastry.Time
-	place   [3]float64  // on the unit sphere
+	drawn   int32 // its place in members.drawn while it is active
+	place   Place
 	joinAt  pastry.Time // when it was last told to join, zero if it is not to be a member
 	tookAt  pastry.Time // when it became active
 	conns   map[int32]uint32
+	open    []*Message // of its own, kept only with Config.Ended
 }
 
 func (n *node) clock(now pastry.Time) pastry.Time { return now + n.offset }
-
-func (n *node) enter(state pastry.State, now pastry.Time) {
-	n.state = state
-	if state == pastry.StateActive {
-		n.tookAt = now
-	}
-}
 
 // peerName returns the peer ID of node i. Its index can be read out of it.
 func peerName(seed uint64, i int) pastry.PeerID {
@@ -54,40 +48,43 @@ func indexOf(p pastry.PeerID) int {
 
 // Add makes a node that is up and idle and returns its index.
 func (s *Sim) Add() int {
-	n := &node{index: int32(len(s.nodes)), place: s.anywhere()}
-	s.nodes = append(s.nodes, n)
-	s.boot(n, nil)
-	return int(n.index)
+	return s.add(false)
 }
 
 // AddClient makes a node that uses the overlay without being part of it.
-func (s *Sim) AddClient() int {
-	n := &node{index: int32(len(s.nodes)), place: s.anywhere()}
+func (s *Sim) AddClient() int { return s.add(true) }
+
+func (s *Sim) add(client bool) int {
+	n := &node{index: int32(len(s.nodes)), place: s.Topology.Place(s.rng)}
 	s.nodes = append(s.nodes, n)
-	s.boot(n, func(c *pastry.Contact) { c.Client = true })
+	s.boot(n, client)
 	return int(n.index)
 }
 
-// anywhere returns a random point on the unit sphere.
-func (s *Sim) anywhere() [3]float64 {
-	z, phi := 2*s.rng.Float64()-1, 2*math.Pi*s.rng.Float64()
-	r := math.Sqrt(1 - z*z)
-	return [3]float64{r * math.Cos(phi), r * math.Sin(phi), z}
+// boot starts the next incarnation of a node.
+func (s *Sim) boot(n *node, client bool) {
+	s.begin(n)
+	n.contact.Client = client
+	s.equip(n)
+	s.setState(n, n.raw.State())
+	s.input(n, pastry.Input{Kind: pastry.InRegister, App: App})
 }
 
-// boot starts the next incarnation of a node. Its clock has an origin of its
-// own: no two nodes agree on the time.
-func (s *Sim) boot(n *node, change func(*pastry.Contact)) {
+// begin gives a node the contact of its next incarnation.
+func (s *Sim) begin(n *node) {
 	n.gen++
-	c := pastry.NewContact(peerName(s.Seed, int(n.index)))
-	c.Epoch = uint64(n.gen)
-	c.Client = n.contact != nil && n.contact.Client
-	if change != nil {
-		change(c)
-	}
+	n.contact = pastry.NewContact(peerName(s.Seed, int(n.index)))
+	n.contact.Epoch = uint64(n.gen)
+	n.up, n.conns = true, nil
+	n.wake, n.tookAt = 0, 0
+}
+
+// equip makes the state machine of a node and returns its settings. Its clock has
+// an origin of its own: no two nodes agree on the time.
+func (s *Sim) equip(n *node) *pastry.Config {
 	rng := rand.New(rand.NewPCG(s.Seed, uint64(n.gen)<<32|uint64(n.index)))
 	n.offset = pastry.Time(rng.Int64N(int64(time.Hour)))
-	cfg := pastry.Config{Self: c, Rand: rng, LeafSetSize: 24, Memory: 1 << 12}
+	cfg := pastry.Config{Self: n.contact, Rand: rng, DigitBits: 4, LeafSetSize: 24, NeighborhoodSize: 32, Memory: 1 << 12}
 	if s.Tune != nil {
 		s.Tune(int(n.index), &cfg)
 	}
@@ -95,15 +92,14 @@ func (s *Sim) boot(n *node, change func(*pastry.Contact)) {
 	if err != nil {
 		panic(fmt.Sprintf("sim: node %d: %v", n.index, err)) // the scenario's fault
 	}
-	n.raw, n.contact, n.half = raw, c, cfg.LeafSetSize/2
-	n.up, n.state, n.conns = true, raw.State(), nil
-	n.wake, n.joinAt, n.tookAt = 0, 0, 0
-	s.input(n, pastry.Input{Kind: pastry.InRegister, App: App})
+	n.raw, n.half = raw, cfg.LeafSetSize/2
+	return &cfg
 }
 
 // Join makes node i join the ring through the given nodes; without any it
 // starts a ring.
 func (s *Sim) Join(i int, via ...int) {
+	s.makeAll()
 	n := s.nodes[i]
 	n.joinAt = s.now
 	s.input(n, pastry.Input{Kind: pastry.InJoin, Contacts: s.strangers(via)})
@@ -111,6 +107,7 @@ func (s *Sim) Join(i int, via ...int) {
 
 // Merge makes node i look for another ring through the given nodes.
 func (s *Sim) Merge(i int, via ...int) {
+	s.makeAll()
 	s.input(s.nodes[i], pastry.Input{Kind: pastry.InMerge, Contacts: s.strangers(via)})
 }
 
@@ -126,14 +123,18 @@ func (s *Sim) strangers(nodes []int) []*pastry.Contact {
 
 // Leave makes node i leave the ring gracefully. It stays up and idle.
 func (s *Sim) Leave(i int) {
+	s.makeAll()
 	s.nodes[i].joinAt = 0
 	s.input(s.nodes[i], pastry.Input{Kind: pastry.InLeave})
 }
 
 // Crash stops node i without a word to anybody.
 func (s *Sim) Crash(i int) {
+	s.makeAll()
 	n := s.nodes[i]
-	n.up, n.state, n.wake = false, pastry.StateIdle, 0
+	n.up, n.wake = false, 0
+	s.setState(n, pastry.StateIdle)
+	s.abandon(n)
 }
 
 // Reset stops node i so that all who have a connection to it notice at once.
@@ -156,11 +157,14 @@ func (s *Sim) Reset(i int) {
 // crashes first.
 func (s *Sim) Restart(i int) {
 	s.Crash(i)
-	s.boot(s.nodes[i], nil)
+	n := s.nodes[i]
+	n.joinAt = 0
+	s.boot(n, n.contact.Client)
 }
 
 // JumpClock moves the clock of node i forward, or back if d is negative.
 func (s *Sim) JumpClock(i int, d time.Duration) {
+	s.makeAll()
 	n := s.nodes[i]
 	n.offset += pastry.Time(d)
 	n.wake = 0
@@ -170,13 +174,17 @@ func (s *Sim) JumpClock(i int, d time.Duration) {
 // Partition puts every node into a group; packets do not pass between groups.
 // Nodes added later are in group 0 until SetGroup says otherwise.
 func (s *Sim) Partition(group func(i int) int) {
+	s.makeAll()
 	for i, n := range s.nodes {
 		n.group = group(i)
 	}
 }
 
 // SetGroup puts one node into a group of the partition.
-func (s *Sim) SetGroup(i, group int) { s.nodes[i].group = group }
+func (s *Sim) SetGroup(i, group int) {
+	s.makeAll()
+	s.nodes[i].group = group
+}
 
 // Group returns the group a node is in.
 func (s *Sim) Group(i int) int { return s.nodes[i].group }
@@ -188,7 +196,13 @@ func (s *Sim) Heal() { s.Partition(func(int) int { return 0 }) }
 func (s *Sim) Len() int { return len(s.nodes) }
 
 // Node returns the state machine of node i, to be read.
-func (s *Sim) Node(i int) *pastry.RawNode { return s.nodes[i].raw }
+func (s *Sim) Node(i int) *pastry.RawNode {
+	n := s.nodes[i]
+	if n.raw == nil {
+		s.enrol(n)
+	}
+	return n.raw
+}
 
 // ID returns the id of node i.
 func (s *Sim) ID(i int) ring.ID { return s.nodes[i].contact.ID }

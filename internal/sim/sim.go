@@ -22,9 +22,10 @@ type Config struct {
 	Seed uint64
 	// Tune, if set, changes the settings of node i before it is made.
 	Tune func(i int, cfg *pastry.Config)
-	// Latency, if set, returns the time a packet takes between two nodes, jitter
-	// left out. By default nodes lie at random on a sphere and are 1 to 110 ms
-	// apart.
+	// Topology places the nodes and says how long packets take between them.
+	// By default nodes lie at random on a sphere and are 1 to 110 ms apart.
+	Topology Topology
+	// Latency, if set, takes the place of the topology's delays.
 	Latency func(from, to int) time.Duration
 	// Jitter is the share of the latency by which a packet may be late at random.
 	Jitter float64
@@ -47,6 +48,10 @@ type Config struct {
 	// Forward, if set, is asked on the way of a message from node i to next. It
 	// returns the message to pass on, nil to stop it.
 	Forward func(i int, msg *pastry.Routed, next *pastry.Contact) *pastry.Routed
+	// Ended, if set, is called when a message's receipt has come, or when its
+	// origin crashed or restarted before. The message is forgotten afterwards:
+	// Messages returns only those that have not ended.
+	Ended func(m *Message)
 	// Watch, if set, sees every action of every node before it is carried out.
 	Watch func(i int, a *pastry.Action)
 	// Trace, if set, is given a line for every event.
@@ -70,7 +75,11 @@ type Sim struct {
 	queue    queue
 	rng      *rand.Rand // of the network and of the scenario
 	nodes    []*node
-	messages []*Message
+	members  members
+	joiners  int     // nodes that join as members
+	roster   *roster // of a perfect ring, nil when there is none or every member is made
+	unmade   int     // its members that have no state machine yet
+	messages messages
 	faults   []error
 	out      []pastry.Action // reused from event to event
 	hash     uint64
@@ -87,6 +96,9 @@ type Counts struct {
 
 // New returns a simulation without nodes.
 func New(cfg Config) *Sim {
+	if cfg.Topology == nil {
+		cfg.Topology = globe{}
+	}
 	return &Sim{
 		Config: cfg,
 		now:    start,
@@ -181,6 +193,9 @@ func (s *Sim) advance(n *node, e *event) {
 
 // input gives a node an input and carries out what it wants done.
 func (s *Sim) input(n *node, in pastry.Input) {
+	if n.raw == nil {
+		s.enrol(n)
+	}
 	s.out = n.raw.Step(n.clock(s.now), in, s.out[:0])
 	s.act(n)
 	s.schedule(n)
@@ -228,7 +243,7 @@ func (s *Sim) act(n *node) {
 			id := a.Answer.ID
 			s.After(0, func() { s.input(n, pastry.Input{Kind: pastry.InVouched, ID: id, Auth: []byte("signed")}) })
 		case pastry.ActState:
-			n.enter(a.State, s.now)
+			s.setState(n, a.State)
 		}
 	}
 	clear(out)
