@@ -51,13 +51,7 @@ func startProcess(t *testing.T, dir string, args ...string) *process {
 // line waits for a line that the node prints.
 func (p *process) line(t *testing.T, ctx context.Context, prefix string) string {
 	t.Helper()
-	line, ok := p.out.line(ctx, prefix)
-	if !ok {
-		out, _ := p.out.state()
-		log, _ := p.log.state()
-		t.Fatalf("no line %q in time; the node printed\n%s%s", prefix, out, log)
-	}
-	return line
+	return awaitLine(t, ctx, p.out, p.log, prefix)
 }
 
 // run carries out a command that asks the process.

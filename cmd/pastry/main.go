@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/secondbit/pastry/internal/experiment"
 )
 
 func main() {
@@ -23,7 +25,11 @@ func main() {
 // run carries out one command line, without the program's name, and returns the
 // exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot()
+	return execute(ctx, newRoot(), args, stdin, stdout, stderr)
+}
+
+// execute carries out a command line of root.
+func execute(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetArgs(normalizeArgs(root, args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -51,7 +57,8 @@ Flags may be written with one dash or two.`,
   pastry provide picture.png            # tell the ring who has it
   pastry findprovs bafkrei...           # who has it?
   pastry put /app/greeting hello        # with nodes that run with -namespace app
-  pastry get /app/greeting`,
+  pastry get /app/greeting
+  pastry sim hops -nodes 1000           # an experiment on a simulated ring`,
 		Version:       version(),
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -62,7 +69,8 @@ Flags may be written with one dash or two.`,
 		return fmt.Errorf("%w; %q lists the flags", err, cmd.CommandPath()+" -help")
 	})
 	root.AddCommand(newDemoCommand(), newNodeCommand(), newRouteCommand(), newInfoCommand(),
-		newPutCommand(), newGetCommand(), newProvideCommand(), newFindProvsCommand(), newFindPeerCommand())
+		newPutCommand(), newGetCommand(), newProvideCommand(), newFindProvsCommand(), newFindPeerCommand(),
+		newSimCommand(experiment.All(), simEntries))
 	return root
 }
 

@@ -59,11 +59,17 @@ func (n *runningNode) line(t *testing.T, prefix string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	line, ok := n.out.line(ctx, prefix)
+	return awaitLine(t, ctx, n.out, n.log, prefix)
+}
+
+// awaitLine waits for a line that a node prints.
+func awaitLine(t *testing.T, ctx context.Context, out, log *output, prefix string) string {
+	t.Helper()
+	line, ok := out.line(ctx, prefix)
 	if !ok {
-		out, _ := n.out.state()
-		log, _ := n.log.state()
-		t.Fatalf("no line %q; the node printed\n%s%s", prefix, out, log)
+		printed, _ := out.state()
+		logged, _ := log.state()
+		t.Fatalf("no line %q in time; the node printed\n%s%s", prefix, printed, logged)
 	}
 	return line
 }

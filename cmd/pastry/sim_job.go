@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/secondbit/pastry/internal/experiment"
+)
+
+// job is an entry of the plan with its runs, and what was made of it before.
+type job struct {
+	planEntry
+	experiment    experiment.Experiment
+	commands      []string
+	trials        []*trial
+	labels        []string
+	done, partial simEntry
+	fresh         string // version that a run must have to be good, empty for any
+	again         bool   // even what is good
+	dir           string
+}
+
+// add adds the runs of one of the entry's commands.
+func (j *job) add(b *batch, several bool) {
+	j.experiment = b.experiment
+	j.commands = append(j.commands, b.command)
+	j.trials = append(j.trials, b.trials...)
+	for _, t := range b.trials {
+		label := t.label
+		if several {
+			label = strings.TrimPrefix(t.command, "pastry sim "+b.experiment.Name+" ")
+		}
+		j.labels = append(j.labels, label)
+	}
+}
+
+// kept returns the finished run of a trial, if there is one that is good.
+func (j *job) kept(t *trial) (entryRun, bool) {
+	if j.again {
+		return entryRun{}, false
+	}
+	if r, ok := j.partial.find(t.command, j.fresh); ok {
+		return r, true
+	}
+	return j.done.find(t.command, j.fresh)
+}
+
+// finished reports whether nothing is left to do.
+func (j *job) finished() bool {
+	if j.again || len(j.done.Runs) != len(j.trials) || !slices.Equal(j.done.Commands, j.commands) {
+		return false
+	}
+	return !slices.ContainsFunc(j.trials, func(t *trial) bool {
+		_, ok := j.done.find(t.command, j.fresh)
+		return !ok
+	})
+}
+
+// estimated returns how long the entry will take: as long as it did, or else as the
+// plan says; of that, the share of the runs that are left.
+func (j *job) estimated() time.Duration {
+	if j.finished() {
+		return 0
+	}
+	whole := j.estimate
+	if j.done.seconds() > 0 && len(j.done.Runs) == len(j.trials) {
+		whole = time.Duration(j.done.seconds() * float64(time.Second))
+	}
+	left := 0
+	for _, t := range j.trials {
+		if _, ok := j.kept(t); !ok {
+			left++
+		}
+	}
+	return whole * time.Duration(left) / time.Duration(len(j.trials))
+}
+
+func (j *job) state() string {
+	kept := 0
+	for _, t := range j.trials {
+		if _, ok := j.kept(t); ok {
+			kept++
+		}
+	}
+	switch {
+	case j.finished():
+		return "finished"
+	case kept > 0:
+		return fmt.Sprintf("%d of %d runs finished", kept, len(j.trials))
+	case len(j.done.Runs) > 0:
+		return "made by another version or command"
+	}
+	return "not yet run"
+}
+
+// run makes the runs that are left and writes everything down.
+func (j *job) run(ctx context.Context, watch *simProgress) error {
+	reports, err := j.reports(ctx, watch)
+	if err != nil {
+		return err
+	}
+	e := simEntry{Name: j.name, Commands: j.commands, Runs: j.partial.Runs, Table: newTable(j.labels, reports)}
+	for _, f := range j.experiment.Figures(reports) {
+		if f.Name != j.name && !strings.HasPrefix(f.Name, j.name+"-") {
+			f.Name = j.name + "-" + f.Name
+		}
+		e.Figures = append(e.Figures, f)
+	}
+	if err := drawAll(j.dir, e.Figures, watch); err != nil {
+		return err
+	}
+	return errors.Join(e.save(entryPath(j.dir, j.name, false)), removeFile(entryPath(j.dir, j.name, true)))
+}
+
+// reports returns the reports of all runs: those kept, and those made now. Each of
+// these is saved as soon as it is there.
+func (j *job) reports(ctx context.Context, watch *simProgress) ([]experiment.Report, error) {
+	runs, reports := j.keptRuns(), make([]experiment.Report, len(j.trials))
+	var made experiment.Report
+	for i := range runs {
+		if runs[i].Command != "" {
+			continue
+		}
+		if err := j.make(ctx, watch, i, runs, reports); err != nil {
+			return nil, err
+		}
+		made = reports[i]
+	}
+	for i := range runs {
+		if reports[i] != nil {
+			continue
+		}
+		var err error
+		if reports[i], err = runs[i].revive(made); err == nil {
+			continue
+		}
+		watch.note("run %d of %d is made again: %v", i+1, len(runs), err)
+		if err := j.make(ctx, watch, i, runs, reports); err != nil {
+			return nil, err
+		}
+	}
+	return reports, j.save(runs)
+}
+
+// keptRuns returns for each trial the run that is kept. At least one is left to do,
+// without a command: only a report just made tells of which type the others are.
+func (j *job) keptRuns() []entryRun {
+	runs := make([]entryRun, len(j.trials))
+	missing := false
+	for i, t := range j.trials {
+		r, ok := j.kept(t)
+		if !ok {
+			missing = true
+			continue
+		}
+		runs[i] = r
+	}
+	if !missing {
+		runs[0] = entryRun{}
+	}
+	return runs
+}
+
+// make makes run i.
+func (j *job) make(ctx context.Context, watch *simProgress, i int, runs []entryRun, reports []experiment.Report) error {
+	if len(j.trials) > 1 {
+		watch.note("run %d of %d: %s", i+1, len(j.trials), j.labels[i])
+	}
+	r, err := j.trials[i].make(ctx, watch)
+	if err != nil {
+		return err
+	}
+	if runs[i], err = newEntryRun(r); err != nil {
+		return err
+	}
+	reports[i] = r
+	return j.save(runs)
+}
+
+// save writes down the runs that are there.
+func (j *job) save(runs []entryRun) error {
+	j.partial = simEntry{Name: j.name, Commands: j.commands}
+	for _, r := range runs {
+		if r.Command != "" {
+			j.partial.Runs = append(j.partial.Runs, r)
+		}
+	}
+	return j.partial.save(entryPath(j.dir, j.name, true))
+}

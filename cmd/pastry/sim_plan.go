@@ -1,0 +1,80 @@
+package main
+
+import "time"
+
+// simEntries is the plan of "pastry sim all": what docs/figures shows, cheap entries
+// first. The estimates are for two cores.
+var simEntries = []planEntry{
+	{
+		name: "unclaimed", title: "Keys of a dead node",
+		text: `How long the keys of a node that falls silent have no root: found out by heartbeats and probes alone, and with
+messages for these keys that help to find out.`,
+		lines:    []string{"unclaimed -passive", "unclaimed"},
+		estimate: 6 * time.Minute,
+	},
+	{
+		name: "split", title: "A split network",
+		text:     `The network falls into two halves and heals: which lookups go wrong, and how soon the ring is one again.`,
+		lines:    []string{"split -sweep for=1m,10m"},
+		estimate: 4 * time.Minute,
+	},
+	{
+		name: "skew", title: "Popular keys",
+		text:     `Lookups of keys of which few are wanted often: how evenly the nodes share the work.`,
+		lines:    []string{"skew -nodes 5000 -sweep zipf=0,0.8,1.1"},
+		estimate: 6 * time.Minute,
+	},
+	{
+		name: "failures", title: "A tenth falls silent",
+		text:     `A tenth of 5,000 nodes falls silent at once: lookups of random keys before, right after, and when all is repaired.`,
+		lines:    []string{"failures"},
+		estimate: 3 * time.Minute,
+	},
+	{
+		name: "replicas", title: "The nearest replica",
+		text:     `How often a lookup among 10,000 nodes reaches the nearest of five replicas of its key.`,
+		lines:    []string{"replicas"},
+		estimate: 5 * time.Minute,
+	},
+	{
+		name: "flash", title: "A flash crowd",
+		text:     `5,000 nodes join a ring of 5,000 within a minute.`,
+		lines:    []string{"flash"},
+		estimate: 8 * time.Minute,
+	},
+	{
+		name: "topologies", title: "Routes on other networks",
+		text: `The same ring on a random plane, on a sphere with access links, and with round trips measured between regions
+of a cloud.`,
+		lines:    []string{"hops -nodes 5000 -sweep topology=plane,sphere,regions"},
+		estimate: 8 * time.Minute,
+	},
+	{
+		name: "records", title: "Records under churn",
+		text:     `What becomes of records in 24 hours of churn with sessions of an hour, without anybody publishing them again.`,
+		lines:    []string{"records"},
+		estimate: 30 * time.Minute,
+	},
+	{
+		name: "hops", title: "Hops and stretch",
+		text:     `Lookups from node to node, each ring built by the joins of all its nodes.`,
+		lines:    []string{"hops -sweep nodes=1000,5000,10000,20000,100000"},
+		estimate: 40 * time.Minute,
+	},
+	{
+		name: "perfect", title: "A million nodes",
+		text:     `Lookups from node to node in a ring that no joins built: every node starts with perfect tables.`,
+		lines:    []string{"hops -perfect -nodes 1000000 -settle 0s"},
+		estimate: 40 * time.Minute,
+	},
+	{
+		name: "churn", title: "Churn",
+		text: `10,000 nodes that come and go, with sessions from five minutes to ten hours, on a network that loses nothing and
+on one that loses every twentieth packet.`,
+		lines: []string{
+			"churn -lookups 1000000 -sweep loss=0,0.05 -sweep session=5m,15m,30m,1h,2h,10h",
+			"churn -lookups 1000000 -session 138m",
+		},
+		estimate: 12 * time.Hour,
+	},
+}

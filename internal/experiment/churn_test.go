@@ -1,0 +1,310 @@
+package experiment
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/secondbit/pastry"
+	"github.com/secondbit/pastry/internal/sim"
+	"github.com/secondbit/pastry/ring"
+)
+
+// smallChurn is a run that takes a second or two.
+func smallChurn(change func(c *Churn)) *Churn {
+	c := newChurn()
+	c.Nodes, c.Session, c.Warmup = 120, 10*time.Minute, time.Minute
+	c.Lookups, c.Rate = 2000, 0.1
+	if change != nil {
+		change(c)
+	}
+	return c
+}
+
+func runChurn(t *testing.T, c *Churn) *ChurnReport {
+	t.Helper()
+	report, err := c.Run(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := report.(*ChurnReport)
+	checkAccount(t, &r.Lookups)
+	return r
+}
+
+// checkAccount checks that every lookup is in the account once.
+func checkAccount(t *testing.T, l *Lookups) {
+	t.Helper()
+	if got := l.Delivered + l.Lost + l.OriginGone + l.Open; got != l.Sent {
+		t.Errorf("%d delivered, %d lost, %d of origins that are gone and %d open make %d, want the %d sent",
+			l.Delivered, l.Lost, l.OriginGone, l.Open, got, l.Sent)
+	}
+	if l.Wrong > l.Delivered || l.Unanswered > l.Delivered {
+		t.Errorf("%d wrong and %d unanswered, more than the %d delivered", l.Wrong, l.Unanswered, l.Delivered)
+	}
+	if l.Faults != "" {
+		t.Errorf("what must not happen: %v", l.Faults)
+	}
+}
+
+func TestChurn(t *testing.T) {
+	t.Parallel()
+	r := runChurn(t, smallChurn(nil))
+	if r.Sent != 2000 || r.Open != 0 {
+		t.Errorf("%d lookups sent and %d open, want 2000 and 0", r.Sent, r.Open)
+	}
+	if r.Wrong > 0 || r.Lost > 0 {
+		t.Errorf("%d wrong, %d lost, want none: %v", r.Wrong, r.Lost, r.Incidents)
+	}
+	if r.MeanActive < 90 || r.MeanActive > 150 {
+		t.Errorf("%.0f nodes are active in the mean, want about 120", r.MeanActive)
+	}
+	if want := r.MeanActive * r.Seconds / r.Session; float64(r.Arrived) < 0.5*want || float64(r.Arrived) > 1.5*want {
+		t.Errorf("%d nodes came in %.0fs, want about %.0f", r.Arrived, r.Seconds, want)
+	}
+	if r.Joined < r.Arrived*9/10 {
+		t.Errorf("%d of %d that came became active", r.Joined, r.Arrived)
+	}
+	if r.Stretch < 1 || r.Stretch > 2 {
+		t.Errorf("delay is %.2f times the direct one, want 1 to 2", r.Stretch)
+	}
+}
+
+// TestChurnDeterministic runs the same seed twice, and another one.
+func TestChurnDeterministic(t *testing.T) {
+	t.Parallel()
+	run := func(seed uint64) *ChurnReport {
+		return runChurn(t, smallChurn(func(c *Churn) { c.Seed, c.Loss, c.Leave, c.Lookups = seed, 0.02, 0.3, 500 }))
+	}
+	first := run(3)
+	ignore := cmpopts.IgnoreFields(Header{}, "WallTime")
+	if diff := cmp.Diff(first, run(3), ignore); diff != "" {
+		t.Errorf("the same seed gives another report:\n%s", diff)
+	}
+	if first.Left == 0 || first.Crashed == 0 {
+		t.Errorf("%d left and %d crashed, want some of both", first.Left, first.Crashed)
+	}
+	if other := run(4); cmp.Equal(first.Traffic, other.Traffic) {
+		t.Error("another seed gives the same traffic")
+	}
+}
+
+// TestChurnDetects takes away what keeps the ring consistent. The figures must
+// show it.
+func TestChurnDetects(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		setup func(c *Churn)
+		harm  func(i int, c *pastry.Config)
+		worse func(r, sound *ChurnReport) bool
+	}{
+		{
+			"nobody looks after anybody",
+			func(c *Churn) { c.Warmup, c.Rate, c.Lookups = 5*time.Minute, 0.02, 1000 },
+			func(_ int, c *pastry.Config) { c.Heartbeat, c.LossTarget = time.Hour, 0.99 },
+			func(r, sound *ChurnReport) bool {
+				return r.Stretch > 1.15*sound.Stretch && r.DelayP90 > 1.2*sound.DelayP90 && r.Heartbeats < sound.Heartbeats/10
+			},
+		},
+		{
+			"one silence is death",
+			func(c *Churn) { c.Loss, c.Rate, c.Lookups = 0.05, 0.05, 1200 },
+			func(_ int, c *pastry.Config) { c.ProbeTries = 1 },
+			func(r, sound *ChurnReport) bool { return r.Wrong > 0 && r.DelayP99 > 2*sound.DelayP99 },
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			sound := runChurn(t, smallChurn(tt.setup))
+			c := smallChurn(tt.setup)
+			c.tune = tt.harm
+			report, err := c.Run(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := report.(*ChurnReport); !tt.worse(r, sound) {
+				t.Errorf("stretch %.2f, delay p90 %.0f and p99 %.0f ms, %d wrong; sound %.2f, %.0f and %.0f ms, %d: the harm does not show",
+					r.Stretch, r.DelayP90, r.DelayP99, r.Wrong, sound.Stretch, sound.DelayP90, sound.DelayP99, sound.Wrong)
+			}
+		})
+	}
+}
+
+// TestLedgerCountsWrong delivers a message by hand where it does not belong.
+func TestLedgerCountsWrong(t *testing.T) {
+	t.Parallel()
+	u := newUnrest(20)
+	world, err := u.open(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(world, 1, time.Second)
+	for range 50 {
+		s.ledger.send(world.RandomActive(), world.RandomKey())
+		world.Run(time.Second)
+	}
+	misdeliver(s, func(root int) int { return (root + 1) % 20 })
+	drop := world.RandomKey()
+	world.Loss = 1
+	s.ledger.send(farFrom(world, drop), drop)
+	world.Run(time.Minute)
+	got := s.ledger.account(s.ledger.book)
+	checkAccount(t, &got)
+	if got.Sent != 52 || got.Wrong != 1 || got.Lost != 1 || got.Delivered != 51 {
+		t.Errorf("%d sent, %d delivered, %d wrong, %d lost; want 52, 51, 1, 1", got.Sent, got.Delivered, got.Wrong, got.Lost)
+	}
+	if len(got.Incidents) != 2 || !strings.HasPrefix(got.Incidents[0], "wrong: ") || !strings.HasPrefix(got.Incidents[1], "lost: ") {
+		t.Errorf("incidents are %q, want a wrong and a lost one", got.Incidents)
+	}
+}
+
+// misdeliver sends a lookup and tells the ledger that another node than the root
+// delivered it.
+func misdeliver(s *stage, other func(root int) int) {
+	deliver := s.world.Deliver
+	s.world.Deliver = func(d sim.Delivery, m *pastry.Routed) sim.Reply {
+		d.Node = other(d.Node)
+		return deliver(d, m)
+	}
+	key := s.world.RandomKey()
+	s.ledger.send(farFrom(s.world, key), key)
+	s.world.Run(time.Second)
+	s.world.Deliver = deliver
+}
+
+// farFrom returns a member that is not the root of key.
+func farFrom(world *sim.Sim, key ring.ID) int {
+	for {
+		if i := world.RandomActive(); i != world.Root(key) {
+			return i
+		}
+	}
+}
+
+func TestRateOf(t *testing.T) {
+	tests := []struct {
+		k, n        int
+		rate, bound float64
+	}{
+		{0, 1_000_000, 0, 2.996e-6},
+		{1, 1_000_000, 1e-6, 4.744e-6},
+		{10, 1000, 0.01, 0.01696},
+		{0, 0, 0, 1},
+		{5, 5, 1, 1},
+	}
+	for _, tt := range tests {
+		rate, bound := rateOf(tt.k, tt.n)
+		if rate != tt.rate || bound < tt.bound*0.999 || bound > tt.bound*1.001 {
+			t.Errorf("rateOf(%d, %d) is %g, %g; want %g, %g", tt.k, tt.n, rate, bound, tt.rate, tt.bound)
+		}
+	}
+}
+
+func TestRank(t *testing.T) {
+	values := []int{1, 2, 3, 4}
+	for _, tt := range []struct {
+		q    float64
+		want int
+	}{{0, 1}, {0.25, 1}, {0.26, 2}, {0.5, 2}, {0.99, 4}, {1, 4}} {
+		if got := rank(values, tt.q); got != tt.want {
+			t.Errorf("rank of %g is %d, want %d", tt.q, got, tt.want)
+		}
+	}
+	if got := rank([]int(nil), 0.5); got != 0 {
+		t.Errorf("rank of nothing is %d, want 0", got)
+	}
+}
+
+// TestChurnRefuses names every fault at once.
+func TestChurnRefuses(t *testing.T) {
+	c := newChurn()
+	c.Session, c.Lookups, c.Rate, c.Leave, c.TTL = 0, 0, -1, 2, 0
+	_, err := c.Run(context.Background(), nil)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, flag := range []string{"-session", "-lookups", "-rate", "-leave", "-ttl"} {
+		if !strings.Contains(err.Error(), flag) {
+			t.Errorf("error does not name %s: %v", flag, err)
+		}
+	}
+}
+
+func TestChurnStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &Progress{Update: func(stage string, done float64, _ time.Duration) {
+		if strings.HasSuffix(stage, "lookups") {
+			cancel()
+		}
+	}}
+	if _, err := smallChurn(nil).Run(ctx, p); err != context.Canceled {
+		t.Errorf("error is %v, want %v", err, context.Canceled)
+	}
+}
+
+// TestReportsAreFlat checks that every report is an object without objects in
+// it, that no field shadows another, and that it has rows.
+func TestReportsAreFlat(t *testing.T) {
+	for _, r := range []Report{new(ChurnReport), new(UnclaimedReport), new(FlashReport), new(SplitReport)} {
+		t.Run(fmt.Sprintf("%T", r), func(t *testing.T) {
+			data, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var fields map[string]any
+			if err := json.Unmarshal(data, &fields); err != nil {
+				t.Fatal(err)
+			}
+			for name, v := range fields {
+				if _, nested := v.(map[string]any); nested || name != strings.ToLower(name) {
+					t.Errorf("field %q is %T, want a plain one in lower case", name, v)
+				}
+			}
+			for _, name := range []string{"experiment", "seed", "control_per_second", "lookups", "delivered", "wrong", "lost"} {
+				if _, ok := fields[name]; !ok {
+					t.Errorf("there is no field %q", name)
+				}
+			}
+			if len(r.Rows()) == 0 {
+				t.Error("there are no rows")
+			}
+		})
+	}
+}
+
+func TestChurnFigures(t *testing.T) {
+	report := func(minutes, loss float64, wrong float64) Report {
+		r := &ChurnReport{Session: 60 * minutes, Loss: loss}
+		r.WrongRate, r.WrongBound, r.Stretch, r.RDP, r.Control = wrong, 1e-3, 1.4, 1.5, 0.3
+		return r
+	}
+	figures := churnFigures([]Report{report(60, 0.05, 2e-4), report(5, 0, 0), report(30, 0, 0)})
+	for _, f := range figures {
+		if !slices.ContainsFunc(f.Series, func(s Series) bool { return s.Paper }) {
+			t.Errorf("%s has no curve of the literature", f.Name)
+		}
+		for _, s := range f.Series {
+			if !slices.IsSortedFunc(s.Points, func(a, b Point) int { return int(a.X - b.X) }) {
+				t.Errorf("%s: %q is not sorted: %v", f.Name, s.Name, s.Points)
+			}
+			for _, p := range s.Points {
+				if f.LogY && p.Y <= 0 {
+					t.Errorf("%s: %q has %v on a logarithmic axis", f.Name, s.Name, p)
+				}
+			}
+		}
+	}
+	wrong := figures[1].Series
+	if got, want := wrong[0].Points, []Point{{5, 1e-3}, {30, 1e-3}}; !slices.Equal(got, want) {
+		t.Errorf("points are %v, want %v", got, want)
+	}
+}

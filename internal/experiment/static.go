@@ -1,0 +1,111 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/secondbit/pastry"
+	"github.com/secondbit/pastry/internal/sim"
+)
+
+// static are the experiments on a ring whose members are there from the start
+// and stay, or fall silent all at once.
+var static = []Experiment{hopsExperiment, replicasExperiment, failuresExperiment, skewExperiment}
+
+// Static is a ring at rest and the lookups that go through it. The experiments
+// of this kind embed it.
+type Static struct {
+	Setup
+	Lookups     int
+	Settle      time.Duration // virtual time that passes before anything is measured
+	Coordinates bool
+}
+
+func newStatic() Static {
+	return Static{Setup: newSetup(), Lookups: 20_000, Settle: time.Minute, Coordinates: true}
+}
+
+// Flags adds a flag for every parameter.
+func (s *Static) Flags(fs *pflag.FlagSet) {
+	s.Setup.Flags(fs)
+	fs.IntVar(&s.Lookups, "lookups", s.Lookups, "messages that are sent, in each part of the experiment")
+	fs.DurationVar(&s.Settle, "settle", s.Settle, "virtual time that the ring is left alone before anything is measured")
+	fs.BoolVar(&s.Coordinates, "coordinates", s.Coordinates,
+		"predict round trips by network coordinates, as nodes behind a host do; otherwise only measured ones count")
+}
+
+// faults returns what is wrong with the parameters.
+func (s *Static) faults() []error {
+	return gripes(
+		gripe(s.Nodes >= 2, "-nodes is %d, must be at least 2", s.Nodes),
+		gripe(s.LeafSet >= 2 && s.LeafSet <= 128 && s.LeafSet%2 == 0, "-leafset is %d, must be even and 2 to 128", s.LeafSet),
+		gripe(s.DigitBits >= 1 && s.DigitBits <= 8, "-bits is %d, must be 1 to 8", s.DigitBits),
+		gripe(s.JoinRate > 0 || s.Perfect, "-joinrate is %g, must be positive", s.JoinRate),
+		gripe(s.Loss >= 0 && s.Loss < 1, "-loss is %g, must be at least 0 and less than 1", s.Loss),
+		gripe(s.Jitter >= 0, "-jitter is %g, must not be negative", s.Jitter),
+		gripe(s.Lookups >= 1, "-lookups is %d, must be at least 1", s.Lookups),
+		gripe(s.Settle >= 0, "-settle is %v, must not be negative", s.Settle),
+	)
+}
+
+// gripe returns nil if all is well, and otherwise the error that says what is not.
+func gripe(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf(format, args...)
+}
+
+// gripes returns those errors that are not nil.
+func gripes(errs ...error) []error {
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+}
+
+// refuse returns an error that names every fault, nil if there is none.
+func refuse(faults []error) error { return errors.Join(faults...) }
+
+// open builds the ring and lets it settle. see, if set, is told the proximity of
+// every node.
+func (s *Static) open(ctx context.Context, p *Progress, see func(i int, v *pastry.Vivaldi)) (*sim.Sim, error) {
+	world, err := s.build(ctx, p, func(cfg *sim.Config) {
+		tune := cfg.Tune
+		cfg.Tune = func(i int, c *pastry.Config) {
+			tune(i, c)
+			if !s.Coordinates {
+				return
+			}
+			v := pastry.NewVivaldi("", 0, c.Rand)
+			c.Proximity = v
+			if see != nil {
+				see(i, v)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return world, rest(ctx, p, world, "the ring settles", s.Settle)
+}
+
+// rest lets virtual time pass.
+func rest(ctx context.Context, p *Progress, world *sim.Sim, stage string, d time.Duration) error {
+	p.Stage(stage)
+	for end := world.Now() + d; world.Now() < end; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p.Done(1 - float64(end-world.Now())/float64(d))
+		world.Run(min(time.Second, end-world.Now()))
+	}
+	p.Done(1)
+	return ctx.Err()
+}
+
+// gap returns the time between two lookups: each node sends one every five
+// seconds, but the ring as a whole at least a hundred a second.
+func (s *Static) gap() time.Duration { return time.Second / time.Duration(max(100, s.Nodes/5)) }
