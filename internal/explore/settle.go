@@ -1,0 +1,78 @@
+package explore
+
+import (
+	"fmt"
+	"time"
+)
+
+// begin returns the world in which the search starts: the members are a ring
+// that has settled. Without a member all are told to join at once.
+func (l *lab) begin() *world {
+	w := &world{now: began, nodes: make([]*version, l.Nodes), live: l.Seed != 0}
+	for i := range w.nodes {
+		w.nodes[i] = l.newborn(i)
+		if !w.live {
+			l.snapshot(w.nodes[i])
+		}
+	}
+	for _, i := range l.Members {
+		l.take(w, Choice{Kind: Start, Node: int8(i)})
+		if _, err := l.settle(w, nil); err != nil {
+			panic(fmt.Sprintf("explore: the members do not settle: %v", err))
+		}
+	}
+	for len(w.flying) > 0 {
+		l.take(w, Choice{Kind: Deliver})
+	}
+	w.faults, w.crashes, w.rests = l.Faults, l.Crashes, l.Rests
+	return w
+}
+
+// maxStorm is how many packets may follow from each other without a timer. A
+// dozen nodes that all probe each other send some hundreds.
+const maxStorm = 5000
+
+// settle runs w without faults until it is exact, and returns how long that took.
+// It shows each step to watch, if set, before it is taken.
+func (l *lab) settle(w *world, watch func(Choice)) (time.Duration, error) {
+	from, last, packets := w.now, w.now, 0
+	for {
+		unfit := l.exact(w)
+		took := time.Duration(w.now - from)
+		if unfit == nil && len(w.flying) == 0 {
+			return took, nil
+		}
+		if took > l.patience {
+			return took, fmt.Errorf("after %v without faults: %w", took, unfit)
+		}
+		if packets++; w.now > last {
+			last, packets = w.now, 0
+		}
+		if packets > maxStorm {
+			return took, fmt.Errorf("%d packets follow from each other without a timer: %v", packets, unfit)
+		}
+		c := Choice{Kind: Wait}
+		if len(w.flying) > 0 {
+			c.Kind = Deliver
+		}
+		if watch != nil {
+			watch(c)
+		}
+		l.take(w, c)
+		if err := l.clash(w); err != nil {
+			return took, err
+		}
+	}
+}
+
+// settles tries whether w becomes exact and stays as it is.
+func (l *lab) settles(w *world) (time.Duration, error) {
+	c := w.clone()
+	c.live, c.faults, c.crashes = true, 0, 0
+	for i, v := range c.nodes {
+		if c.runs(i) {
+			c.nodes[i] = l.alive(v)
+		}
+	}
+	return l.settle(c, nil)
+}

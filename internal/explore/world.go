@@ -1,0 +1,259 @@
+package explore
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/secondbit/pastry"
+)
+
+// world is the state of all nodes and of the packets between them.
+type world struct {
+	now     pastry.Time
+	nodes   []*version
+	flying  []flight
+	up      uint16 // nodes that run and were told to join
+	crashed uint16
+	faults  int              // left
+	crashes int              // left
+	rests   int              // left
+	wrong   [maxNodes]uint16 // nodes that each found dead while they ran, and has not heard since
+	tainted bool             // see doc.go
+	live    bool             // its nodes are its own
+}
+
+type flight struct {
+	*letter
+	late pastry.Time // since when; zero if it is not
+}
+
+// latest is how late a packet may be: longer than a lease and than an attempt to
+// join. What is later still counts as lost.
+const latest = pastry.Time(12 * time.Second)
+
+// ChoiceKind tells what a step does.
+type ChoiceKind uint8
+
+// The steps.
+const (
+	Deliver ChoiceKind = iota // packet number Packet arrives
+	Lose                      // it never does
+	Start                     // Node begins to join
+	Crash                     // Node stops
+	Wait                      // until the next timer that shows; what is in flight is late
+)
+
+// Choice is a step of a run.
+type Choice struct {
+	Kind   ChoiceKind
+	Node   int8
+	Packet int16 // index of those in flight
+}
+
+func (w *world) clone() *world {
+	c := *w
+	c.nodes = slices.Clone(w.nodes)
+	c.flying = slices.Clone(w.flying)
+	return &c
+}
+
+func (w *world) runs(i int) bool { return w.up>>i&1 != 0 }
+
+func (w *world) active(i int) bool { return w.runs(i) && w.nodes[i].state == pastry.StateActive }
+
+// actives returns the active nodes as a set.
+func (w *world) actives() (set uint16) {
+	for i := range w.nodes {
+		if w.active(i) {
+			set |= 1 << i
+		}
+	}
+	return set
+}
+
+// resting reports whether all there is to be done has been.
+func (l *lab) resting(w *world) bool { return len(w.flying) == 0 && l.exact(w) == nil }
+
+// inTime returns how many packets in flight are not late.
+func (w *world) inTime() (n int) {
+	for _, f := range w.flying {
+		if f.late == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// choices appends the steps that can be taken. Of packets that are alike in all
+// that matters, one stands for all.
+func (l *lab) choices(w *world, to []Choice) []Choice {
+	var seen []uint64
+	for i, f := range w.flying {
+		h := l.flightHash(w, f)
+		if slices.Contains(seen, h) {
+			continue
+		}
+		seen = append(seen, h)
+		to = append(to, Choice{Kind: Deliver, Packet: int16(i)})
+		if w.faults > 0 {
+			to = append(to, Choice{Kind: Lose, Packet: int16(i)})
+		}
+	}
+	for i := range w.nodes {
+		switch {
+		case !w.runs(i) && w.crashed>>i&1 == 0:
+			to = append(to, Choice{Kind: Start, Node: int8(i)})
+		case w.runs(i) && w.crashes > 0 && w.actives()&l.bootstrap()&^(1<<i) != 0:
+			to = append(to, Choice{Kind: Crash, Node: int8(i)})
+		}
+	}
+	if w.inTime() <= w.faults && (w.rests > 0 || !l.resting(w)) {
+		to = append(to, Choice{Kind: Wait})
+	}
+	return to
+}
+
+// take changes w by a step.
+func (l *lab) take(w *world, c Choice) {
+	switch c.Kind {
+	case Deliver:
+		f := w.flying[c.Packet]
+		w.flying = slices.Delete(w.flying, int(c.Packet), int(c.Packet)+1)
+		l.stimulate(w, f.to, stimulus{at: w.now, packet: f.packet, from: f.from})
+	case Lose:
+		w.flying = slices.Delete(w.flying, int(c.Packet), int(c.Packet)+1)
+		w.faults--
+	case Start:
+		w.up |= 1 << c.Node
+		l.stimulate(w, int(c.Node), stimulus{at: w.now, join: true})
+	case Crash:
+		w.up &^= 1 << c.Node
+		w.crashed |= 1 << c.Node
+		w.crashes--
+		w.flying = slices.DeleteFunc(w.flying, func(f flight) bool { return f.to == int(c.Node) })
+	case Wait:
+		if l.resting(w) {
+			w.rests--
+		}
+		w.faults -= w.inTime()
+		for i := range w.flying {
+			if w.flying[i].late == 0 {
+				w.flying[i].late = w.now
+			}
+		}
+		l.wait(w)
+		w.flying = slices.DeleteFunc(w.flying, func(f flight) bool { return f.late != 0 && w.now-f.late > latest })
+	}
+	l.judge(w)
+}
+
+// stimulate lets a node take a step.
+func (l *lab) stimulate(w *world, i int, s stimulus) {
+	v := l.next(w.nodes[i], s, w.live)
+	w.nodes[i] = v
+	if s.packet != nil {
+		w.wrong[i] &^= 1 << s.from
+	}
+	w.wrong[i] |= v.buried & w.up
+	for _, s := range v.sent {
+		if w.runs(s.to) {
+			w.flying = append(w.flying, flight{letter: s})
+		}
+	}
+}
+
+// maxQuiet bounds the timers that fire in one Wait without anything to be seen.
+const maxQuiet = 256
+
+// wait lets time pass until a timer has fired whose work shows. With late packets
+// in flight the next timer will do.
+func (l *lab) wait(w *world) {
+	for range maxQuiet {
+		first := -1
+		for i, v := range w.nodes {
+			if w.runs(i) && v.deadline != 0 && (first < 0 || v.deadline < w.nodes[first].deadline) {
+				first = i
+			}
+		}
+		if first < 0 {
+			return
+		}
+		w.now = max(w.now, (w.nodes[first].deadline+grain-1)/grain*grain)
+		l.stimulate(w, first, stimulus{at: w.now})
+		if w.nodes[first].visible || len(w.flying) > 0 {
+			return
+		}
+	}
+}
+
+// digest hashes bytes, eight at a time.
+func digest(b []byte) uint64 {
+	h := mix(0x5eed, uint64(len(b)))
+	for ; len(b) >= 8; b = b[8:] {
+		h = mix(h, uint64(b[0])|uint64(b[1])<<8|uint64(b[2])<<16|uint64(b[3])<<24|
+			uint64(b[4])<<32|uint64(b[5])<<40|uint64(b[6])<<48|uint64(b[7])<<56)
+	}
+	var last uint64
+	for i, x := range b {
+		last |= uint64(x) << (8 * i)
+	}
+	return mix(h, last)
+}
+
+func mix(h, v uint64) uint64 {
+	hi, lo := bits.Mul64(h^v^0xa0761d6478bd642f, h+v*0xe7037ed1a0b428db+0x8ebc6af09c88c6e3)
+	return hi ^ lo ^ bits.RotateLeft64(v*0x9e3779b97f4a7c15, 31)
+}
+
+// hash tells w from other worlds, for all that can happen next.
+func (l *lab) hash(w *world) uint64 {
+	h := mix(uint64(w.up)<<16|uint64(w.crashed), uint64(w.faults)<<32|uint64(w.crashes)<<16|uint64(w.rests&0x7fff)<<1|boolBit(w.tainted))
+	for i, v := range w.nodes {
+		if w.runs(i) {
+			h = mix(h, v.hash)
+			h = mix(h, uint64((w.now-v.at)/grain)<<16|uint64(w.wrong[i]))
+			h = l.resolve(w, h, v.refs)
+		}
+	}
+	var sum uint64
+	for _, f := range w.flying {
+		sum += l.flightHash(w, f)
+	}
+	return mix(h, sum)
+}
+
+func (l *lab) flightHash(w *world, f flight) uint64 {
+	h := mix(f.hash, uint64(f.from)<<8|uint64(f.to))
+	if f.late != 0 {
+		h = mix(h, uint64((w.now-f.late)/grain))
+	}
+	return l.resolve(w, h, f.refs)
+}
+
+// resolve takes names that other nodes gave into a hash, by what they mean.
+func (l *lab) resolve(w *world, h uint64, refs []pastry.Ref) uint64 {
+	for _, r := range refs {
+		var meaning int
+		switch r.Kind {
+		case pastry.RefSeq:
+			meaning = slices.Index(w.nodes[l.index[r.Of]].waits, r.N)
+		case pastry.RefVersion:
+			meaning = int(w.nodes[l.index[r.Of]].leaves - r.N)
+		case pastry.RefMessage:
+			origin := l.origin[r.Msg]
+			meaning = origin<<16 | slices.Index(w.nodes[origin].messages, r.Msg)
+		}
+		h = mix(h, uint64(meaning))
+	}
+	return h
+}
+
+func count(set uint16) int { return bits.OnesCount16(set) }
+
+func boolBit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}

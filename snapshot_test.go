@@ -1,0 +1,125 @@
+package pastry
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// snapshotFields are the fields that Snapshot knows, by type, those it leaves out
+// after a dash. A field that is new must be added to Snapshot, or left out for a
+// reason: states that differ in it count as one otherwise.
+var snapshotFields = []struct {
+	of     any
+	fields string
+}{
+	{RawNode{}, "self state over now leaves table hood peers known apps timers due calls pending forwarding signing " +
+		"relays deliveries answers held reqRTT join grants dead lost lostNext candidate asking leafProbes rows tuning " +
+		"exchanges leafWait lookedUp strained strainedAt handing closing farewell kept seq - cfg rng out stats"},
+	{peerState{}, "c state live connected handed cutOff known heard sent rtt version compared period probe owed epoch - said"},
+	{probe{}, "seq why want row begun sent due tries limit hurry told excused"},
+	{sending{}, "seq at"},
+	{rtt{}, "smoothed variance least"},
+	{transit{}, "in pkt to fixed tried tries firstAt sentAt due excused expires done"},
+	{call{}, "msg deadline started attempt wait transit first done"},
+	{relay{}, "prev attempt transit"},
+	{delivery{}, "key by origin originID hops path answer prev"},
+	{keptAnswer{}, "size expires - d"},
+	{held{}, "from pkt"},
+	{grant{}, "to until ref"},
+	{grave{}, "at epoch"},
+	{lease{}, "from at"},
+	{joining{}, "phase started first seeds round seeking best improved pool asked prospect leases asking giver seq sentAt " +
+		"tries gen - places"},
+	{rowRepair{}, "repaired filled exchanges wait"},
+	{tuning{}, "period own since failures next oldest tuned"},
+	{LeafSet{}, "smaller larger version - self half all"},
+	{Table{}, "rows - self b size primaries"},
+	{Neighborhood{}, "members - size"},
+	{member{}, "c at - id"},
+	{timer{}, "at kind id ref msg seq"},
+	{Contact{}, "ID Epoch Client Region Coord - Peer Record"},
+	{Packet{}, "Kind State Seq Code Coord Msg Answer Attempt Hops TTL Path Want Row Version Period Larger Contacts Suspects " +
+		"Delivered Acks"},
+	{Routed{}, "ID App Key OriginID Join Direct Payload Auth - Origin"},
+	{Answer{}, "ID OriginID Root Code Hops Path Payload Auth Contacts - Origin"},
+	{Delivery{}, "ID Key By"},
+}
+
+func TestSnapshotKnowsEveryField(t *testing.T) {
+	for _, tt := range snapshotFields {
+		typ := reflect.TypeOf(tt.of)
+		known := strings.Fields(tt.fields)
+		for i := range typ.NumField() {
+			if name := typ.Field(i).Name; !slices.Contains(known, name) {
+				t.Errorf("%v.%s is neither in Snapshot nor left out", typ, name)
+			}
+		}
+		for _, name := range known {
+			if _, ok := typ.FieldByName(name); !ok && name != "-" {
+				t.Errorf("%v has no field %s", typ, name)
+			}
+		}
+	}
+}
+
+// TestSnapshotDoesNotSeeNumbers runs the same small ring twice, the second time
+// later and with other sequence numbers: the snapshots are equal.
+func TestSnapshotDoesNotSeeNumbers(t *testing.T) {
+	run := func(start Time, drawn int) []Snapshot {
+		a, b := snapshotNode(t, 100, drawn), snapshotNode(t, 600, drawn)
+		a.Step(start, Input{Kind: InJoin}, nil)
+		out := b.Step(start, Input{Kind: InJoin, Contacts: []*Contact{a.self}}, nil)
+		var all []Snapshot
+		for from, to := b, a; len(out) > 0; from, to = to, from {
+			var next []Action
+			for _, act := range out {
+				if act.Kind == ActSend {
+					var s Snapshot
+					act.Packet.Snapshot(from.self.ID, to.self.ID, time.Microsecond, &s)
+					all = append(all, s)
+					next = to.Step(start, Input{Kind: InPacket, From: from.self, Packet: act.Packet}, next)
+				}
+			}
+			out = next
+			for _, n := range []*RawNode{a, b} {
+				var s Snapshot
+				n.Snapshot(time.Microsecond, &s)
+				all = append(all, s)
+			}
+		}
+		if a.State() != StateActive || b.State() != StateActive {
+			t.Fatalf("the nodes are %v and %v", a.State(), b.State())
+		}
+		return all
+	}
+	first, second := run(Time(time.Second), 0), run(Time(time.Hour), 1000)
+	if len(first) != len(second) {
+		t.Fatalf("%d snapshots, then %d", len(first), len(second))
+	}
+	for i := range first {
+		if !bytes.Equal(first[i].Bytes, second[i].Bytes) || len(first[i].Refs) != len(second[i].Refs) {
+			t.Errorf("snapshot %d of %d differs", i, len(first))
+		}
+	}
+	if bytes.Equal(first[1].Bytes, first[len(first)-1].Bytes) {
+		t.Error("the snapshots of a joining and of an active node are equal")
+	}
+}
+
+// snapshotNode returns an idle node that has used some sequence numbers.
+func snapshotNode(t *testing.T, at, drawn int) *RawNode {
+	t.Helper()
+	n, err := NewRawNode(Config{Self: contactAt(point(at)), Rand: rand.New(rand.NewPCG(7, 7))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range drawn {
+		n.nextSeq()
+	}
+	return n
+}
