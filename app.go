@@ -40,6 +40,7 @@ type Message struct {
 	Origin  peer.ID // verified when delivered; as claimed while forwarded
 	Payload []byte  // the last version; the callee may keep and change it
 	Hops    int     // links crossed so far
+	Direct  bool    // it was sent to this node, by Send; otherwise to whoever is root of Key
 
 	// Original and Changes tell, when delivered, what nodes on the way did to
 	// the payload: Original is what the origin signed, and each of Changes, the

@@ -210,7 +210,7 @@ func TestSeveralApplications(t *testing.T) {
 	withRing(t, seeded(105, 3), func(t *testing.T, c *testutil.Cluster) {
 		named := func(name string) pastry.Application {
 			return program{deliver: func(_ context.Context, m *pastry.Message) ([]byte, error) {
-				return fmt.Appendf(nil, "%s at %s: %s", name, m.App, m.Payload), nil
+				return fmt.Appendf(nil, "%s at %s: %s, %t", name, m.App, m.Payload, m.Direct), nil
 			}}
 		}
 		to := c.Node(1)
@@ -222,7 +222,7 @@ func TestSeveralApplications(t *testing.T) {
 		for _, name := range []string{"a", "b"} {
 			for from := range 3 {
 				r, err := c.Node(from).Send(within(t, 5*time.Second), name, to.Host().ID(), []byte("hi"))
-				if want := fmt.Sprintf("%s at %s: hi", name, name); err != nil || string(r.Reply) != want {
+				if want := fmt.Sprintf("%s at %s: hi, true", name, name); err != nil || string(r.Reply) != want {
 					t.Errorf("from node %d: got %q, %v, want %q", from, r.Reply, err, want)
 				}
 			}
@@ -234,8 +234,9 @@ func TestSeveralApplications(t *testing.T) {
 			if _, err := c.Node(from).Route(within(t, 5*time.Second), "a", to.ID(), nil); !errors.Is(err, pastry.ErrNoApp) {
 				t.Errorf("unregistered, from node %d: got %v, want %v", from, err, pastry.ErrNoApp)
 			}
-			if _, err := c.Node(from).Route(within(t, 5*time.Second), "b", to.ID(), nil); err != nil {
-				t.Errorf("the other application, from node %d: %v", from, err)
+			r, err := c.Node(from).Route(within(t, 5*time.Second), "b", to.ID(), nil)
+			if want := "b at b: , false"; err != nil || string(r.Reply) != want {
+				t.Errorf("the other application, from node %d: got %q, %v, want %q", from, r.Reply, err, want)
 			}
 		}
 		if err := to.Register("a", named("a")); err != nil {
@@ -245,7 +246,7 @@ func TestSeveralApplications(t *testing.T) {
 }
 
 func TestRegisterErrors(t *testing.T) {
-	withCluster(t, seeded(106, 1), func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, seeded(106, 1), func(t *testing.T, c *testutil.Cluster) {
 		n := c.Node(0)
 		if err := n.Register("taken", program{}); err != nil {
 			t.Fatal(err)

@@ -77,7 +77,7 @@ func (brokenStore) Put(context.Context, ds.Key, []byte) error   { return errBrok
 
 // What New has begun when it fails ends with it: the bubble would not.
 func TestNewFails(t *testing.T) {
-	withCluster(t, testutil.ClusterConfig{}, func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, testutil.ClusterConfig{}, func(t *testing.T, c *testutil.Cluster) {
 		h, err := c.Network().NewHost()
 		if err != nil {
 			t.Fatal(err)
@@ -154,7 +154,7 @@ func TestClose(t *testing.T) {
 }
 
 func TestCloseIdle(t *testing.T) {
-	withCluster(t, seeded(112, 1), func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, seeded(112, 1), func(t *testing.T, c *testutil.Cluster) {
 		start := time.Now()
 		if err := c.Node(0).Close(); err != nil {
 			t.Error(err)

@@ -41,6 +41,8 @@ func (numbered) Select(_ string, values [][]byte) (int, error) {
 	return best, nil
 }
 
+var withNumbers = pastry.WithNamespacedValidator("n", numbered{})
+
 func numberedValue(number uint64, text string) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, number), text...)
 }
@@ -203,20 +205,11 @@ func (s *stock) awaitReplicas(t *testing.T, c *testutil.Cluster, r int, limit ti
 	}
 }
 
-func numberedValues(int) []pastry.Option {
-	return []pastry.Option{pastry.WithNamespacedValidator("n", numbered{})}
-}
-
 // Nothing acknowledged is lost though every node that was there is replaced.
 func TestReplaceEveryNode(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes 128 hosts")
-	}
-	t.Parallel() // time is its own
+	long(t, "makes 128 hosts")
 	const nodes = 64
-	cfg := seeded(64, nodes)
-	cfg.Options = numberedValues
-	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	withRing(t, seeded(64, nodes, withNumbers), func(t *testing.T, c *testutil.Cluster) {
 		s := newStock()
 		s.fill(t, c, upTo(0, nodes), "", 2000, 500)
 		for i := range nodes {
@@ -245,10 +238,7 @@ func TestReplaceEveryNode(t *testing.T) {
 // When 30 of 100 nodes crash at once, only records are lost whose whole replica
 // set crashed.
 func TestManyCrash(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes 100 hosts")
-	}
-	t.Parallel() // time is its own
+	long(t, "makes 100 hosts")
 	const nodes, crashed, records = 100, 30, 2000
 	withRing(t, seeded(30, nodes), func(t *testing.T, c *testutil.Cluster) {
 		s := newStock()
@@ -282,14 +272,9 @@ func TestManyCrash(t *testing.T) {
 // A ring that was split, and written to on both sides, has all of it when it is
 // whole again, and of each value the best.
 func TestSplitWithWrites(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes 24 hosts")
-	}
-	t.Parallel() // time is its own
+	long(t, "makes 24 hosts")
 	const nodes = 24
-	cfg := seeded(6, nodes)
-	cfg.Options = numberedValues
-	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	withRing(t, seeded(6, nodes, withNumbers), func(t *testing.T, c *testutil.Cluster) {
 		s := newStock()
 		s.fill(t, c, upTo(0, nodes), "before", 200, 0)
 		half := upTo(0, nodes/2)

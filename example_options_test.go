@@ -190,7 +190,7 @@ func ExampleApplication() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c, err := testutil.NewCluster(testutil.ClusterConfig{
-		Nodes: 12, LeafSetSize: 2,
+		Nodes: 8, LeafSetSize: 2,
 		Network: testutil.NetworkConfig{Seed: 1, Latency: func(a, b int) time.Duration { return time.Millisecond }},
 		Options: func(int) []pastry.Option { return []pastry.Option{pastry.WithDigitBits(1)} },
 	})

@@ -16,13 +16,11 @@ import (
 // the members that should hold a record could be heard to say that there is none.
 var ErrUnsure = errors.New("pastry: too few replicas can be heard to be sure that there is nothing")
 
-var (
-	errElsewhere = errors.New("the member does not hold these records")
-)
+var errElsewhere = errors.New("the member does not hold these records")
 
 // find answers with the records of a name: at their root for the whole replica
 // set, and otherwise with what is held here.
-func (k *keeper) find(ctx context.Context, to ring.ID, call *pb.FindCall) (*pb.FindReply, error) {
+func (k *keeper) find(ctx context.Context, m *Message, call *pb.FindCall) (*pb.FindReply, error) {
 	if err := checkFind(call); err != nil {
 		return nil, err
 	}
@@ -30,14 +28,14 @@ func (k *keeper) find(ctx context.Context, to ring.ID, call *pb.FindCall) (*pb.F
 	switch {
 	case call.Type == pb.RecordType_RECORD_TYPE_PEER && string(call.Name) == string(k.n.host.ID()):
 		return k.self()
-	case to == key:
-		return k.findForAll(ctx, key, call)
-	case to == k.n.ID():
+	case m.Direct:
 		reply, err := k.findHere(ctx, call)
 		if err == nil {
 			reply.Heard, reply.Complete = 1, k.upkeep.complete(key)
 		}
 		return reply, err
+	case m.Key == key:
+		return k.findForAll(ctx, key, call)
 	}
 	return nil, fmt.Errorf("%w: records looked for at another key", ErrMalformed)
 }
@@ -120,15 +118,21 @@ func (k *keeper) findForAll(ctx context.Context, key ring.ID, call *pb.FindCall)
 			return heardOf(reply, 1, complete), err
 		}
 	}
-	heard, sure, err := k.gather(ctx, set, s.count(k.n.opts.replication), complete, call)
+	g, err := k.gather(ctx, set, s.count(k.n.opts.replication), complete, call)
 	if err != nil {
 		return nil, err
 	}
 	reply, err := k.findHere(ctx, call)
-	if err == nil && reply.Total == 0 && !sure {
+	if err != nil {
+		return nil, err
+	}
+	if k.saysMore(call, g.unkept, reply) {
+		reply = page(g.unkept, call)
+	}
+	if reply.Total == 0 && !g.sure {
 		return nil, ErrUnsure
 	}
-	return heardOf(reply, heard, sure), err
+	return heardOf(reply, g.heard, g.sure), nil
 }
 
 func heardOf(reply *pb.FindReply, heard int, complete bool) *pb.FindReply {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/secondbit/pastry"
+	"github.com/secondbit/pastry/internal/records"
 	"github.com/secondbit/pastry/ring"
 	"github.com/secondbit/pastry/testutil"
 )
@@ -98,6 +100,59 @@ func TestFindPeerThatIsGone(t *testing.T) {
 		check(c.Node(1), want.ID, false)
 		check(c.Node(0), stays.Host().ID(), true)
 	})
+}
+
+// A member that loses its connections, or becomes slow, is not taken for dead, or
+// not for long.
+func TestFindPeerInTrouble(t *testing.T) {
+	const nodes, victim = 3, 1
+	for _, tt := range []struct {
+		name  string
+		cut   bool
+		delay time.Duration // of each packet to and from it, from then on
+		limit time.Duration // after which it must be found
+	}{
+		{"cut off", true, 0, 0},
+		{"cut off and slow", true, 100 * time.Millisecond, 0},
+		{"slow", false, 100 * time.Millisecond, 0},
+		{"very slow", false, 200 * time.Millisecond, 1200 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var delay atomic.Int64
+			cfg := seeded(91, nodes)
+			cfg.Network.Latency = func(a, b int) time.Duration {
+				if a == victim || b == victim {
+					return time.Millisecond + time.Duration(delay.Load())
+				}
+				return time.Millisecond
+			}
+			withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+				time.Sleep(2 * time.Minute) // until round trips are known
+				h := c.Node(victim).Host()
+				delay.Store(int64(tt.delay))
+				for i := range nodes {
+					if tt.cut && i != victim {
+						disconnect(t, c.Node(i), h.ID())
+						disconnect(t, c.Node(victim), c.Node(i).Host().ID())
+					}
+				}
+				begun := time.Now()
+				var missing time.Duration // from the beginning to the last look-up that began in vain
+				for sent := time.Duration(0); sent < 5*time.Second; sent = time.Since(begun) {
+					reply, err := pastry.AskRoot(within(t, 20*time.Second), c.Node(0), ring.FromPeer(h.ID()), findCall(records.TypePeer, []byte(h.ID()), 0))
+					if err != nil {
+						t.Errorf("after %v: %v", sent, err)
+					} else if reply.GetFind().GetTotal() == 0 {
+						missing = sent
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+				if missing > tt.limit {
+					t.Errorf("it was not found after %v, want at most %v", missing, tt.limit)
+				}
+			})
+		})
+	}
 }
 
 func TestFindPeerOutsideRing(t *testing.T) {

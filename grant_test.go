@@ -176,7 +176,7 @@ func TestGrantRenewed(t *testing.T) {
 	s.joins(550, s.now+Time(s.n.cfg.GrantLease)-1)
 	s.wait(time.Millisecond)
 	s.asks(550, true)
-	p := s.n.peers[point(550)]
+	p := s.n.peers.get(point(550))
 	if p.probe == nil {
 		t.Fatal("the joiner is not being asked")
 	}

@@ -1,7 +1,9 @@
 package pastry_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,6 +121,48 @@ func TestCloseWithoutHeirs(t *testing.T) {
 		}
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("it took %v to close a ring of one", took)
+		}
+	})
+}
+
+// shortLived is a validator for which a value "short" is valid only until a time.
+type shortLived struct{ until time.Time }
+
+func (v *shortLived) Validate(_ string, value []byte) error {
+	if string(value) == "short" && time.Now().After(v.until) {
+		return errors.New("no longer valid")
+	}
+	return nil
+}
+
+func (*shortLived) Select(string, [][]byte) (int, error) { return 0, nil }
+
+// A record that others refuse, like a value that is no longer valid, stays; it
+// keeps no other from being handed on.
+func TestRefusedRecordsAreInNobodysWay(t *testing.T) {
+	const nodes, values, large = 4, 240, 16 << 10 // so that a call holds few
+	v := new(shortLived)
+	cfg := seeded(105, nodes, pastry.WithReplication(1), pastry.WithNamespacedValidator("n", v))
+	cfg.Network.Latency = func(int, int) time.Duration { return time.Millisecond }
+	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+		v.until = time.Now().Add(time.Hour)
+		want := make(map[string]string)
+		for i := range values {
+			key, data := fmt.Sprint("/n/", i), strings.Repeat("x", large)
+			if i%10 == 0 {
+				data = "short"
+			} else {
+				want[key] = data
+			}
+			putValue(t, c.Node(0), key, data)
+		}
+		time.Sleep(2 * time.Hour)
+		if err := c.Node(1).Close(); err != nil {
+			t.Fatal(err)
+		}
+		settle(t, c, time.Minute)
+		for key, data := range want {
+			checkValue(t, c.Node(2), key, data)
 		}
 	})
 }

@@ -21,7 +21,7 @@ func checkLeaves(n *RawNode) error {
 			return fmt.Errorf("a side of the leaf set has %d members", len(side))
 		}
 		for i, c := range side {
-			p := n.peers[c.ID]
+			p := n.peers.get(c.ID)
 			switch {
 			case c.ID == n.self.ID || c.Client || n.self.Client:
 				return fmt.Errorf("%v is a leaf of %v", c, n.self)
@@ -48,8 +48,8 @@ func checkTables(n *RawNode) error {
 					return fmt.Errorf("%v is in the table of %v", c, n.self)
 				case placeOf(n.self.ID, c.ID, n.cfg.DigitBits) != (place{row, column}):
 					return fmt.Errorf("%v is at %d,%d of the table of %v", c.ID, row, column, n.self.ID)
-				case n.peers[c.ID] == nil || !n.peers[c.ID].usable():
-					return fmt.Errorf("table entry %v is %+v", c.ID, n.peers[c.ID])
+				case n.peers.get(c.ID) == nil || !n.peers.get(c.ID).usable():
+					return fmt.Errorf("table entry %v is %+v", c.ID, n.peers.get(c.ID))
 				default:
 					seen[c.ID] = true
 				}
@@ -57,12 +57,12 @@ func checkTables(n *RawNode) error {
 		}
 	}
 	for _, c := range n.hood.AppendMembers(nil) {
-		if p := n.peers[c.ID]; c.ID == n.self.ID || c.Client || p == nil || !p.usable() {
+		if p := n.peers.get(c.ID); c.ID == n.self.ID || c.Client || p == nil || !p.usable() {
 			return fmt.Errorf("%v is in the neighborhood set as %+v", c, p)
 		}
 	}
 	for i, p := range n.known {
-		if n.peers[p.c.ID] != p || !p.usable() || i > 0 && !n.known[i-1].c.ID.Less(p.c.ID) {
+		if n.peers.get(p.c.ID) != p || !p.usable() || i > 0 && !n.known[i-1].c.ID.Less(p.c.ID) {
 			return fmt.Errorf("usable peer %d, %v, is %+v", i, p.c.ID, p)
 		}
 	}
@@ -98,8 +98,9 @@ func checkWaits(n *RawNode) error {
 	}
 	const ever = Time(1<<63 - 1)
 	leafProbes, tableProbes := 0, 0
-	for id, p := range n.peers {
-		if len(p.owed) > 0 && !has(timerAck, n.now+Time(ackDelay), func(t timer) bool { return t.id == id }) {
+	for p := range n.peers.all() {
+		id := p.c.ID
+		if len(n.owed[p]) > 0 && !has(timerAck, n.now+Time(ackDelay), func(t timer) bool { return t.id == id }) {
 			return fmt.Errorf("no timer for the acknowledgements owed to %v", id)
 		}
 		if p.probe == nil {
@@ -128,7 +129,7 @@ func checkWaits(n *RawNode) error {
 		return errors.New("no timer for the questions to applications")
 	}
 	for _, g := range n.grants {
-		p := n.peers[g.to]
+		p := n.peers.get(g.to)
 		asked := p != nil && p.probe != nil
 		if g.ref != 0 && !asked && !n.over && !has(timerGrant, max(g.until, n.now), func(t timer) bool { return t.ref == g.ref }) {
 			return fmt.Errorf("no timer for the grant to %v", g.to)

@@ -24,14 +24,9 @@ import (
 // over, from old nodes and from those that have just joined. A value that changes
 // meanwhile is never older than what was acknowledged before.
 func TestLookupsDuringJoins(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes 36 hosts")
-	}
-	t.Parallel()                 // time is its own
+	long(t, "makes 36 hosts")
 	const nodes, joiners = 28, 8 // more than a leaf set shows
-	cfg := seeded(9, nodes)
-	cfg.Options = numberedValues
-	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	withRing(t, seeded(9, nodes, withNumbers), func(t *testing.T, c *testutil.Cluster) {
 		l := &lookups{t: t, c: c, stock: newStock(), stop: make(chan struct{})}
 		l.stock.fill(t, c, upTo(0, nodes), "", 300, 0)
 		l.members.Store(nodes)
@@ -182,9 +177,7 @@ func (l *lookups) value(i int) {
 // A look-up gives the best value to the replicas that hold a worse one.
 func TestSearchWritesBack(t *testing.T) {
 	const nodes = 12
-	cfg := seeded(12, nodes)
-	cfg.Options = numberedValues
-	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	withRing(t, seeded(12, nodes, withNumbers), func(t *testing.T, c *testutil.Cluster) {
 		best := numberedValue(2, "best")
 		missed := func(key string) (late, other int) {
 			held := c.Oracle().Replicas(ring.FromKey([]byte(key)), 8)

@@ -34,17 +34,8 @@ func RingOn(t testing.TB, size int, newHost func() (host.Host, error), opts ...O
 	var nodes []*Node
 	var subs []event.Subscription
 	for i := range size {
-		h, err := newHost()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { h.Close() })
-		n, err := New(h, opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { n.Close() })
-		sub, err := h.EventBus().Subscribe(new(EvtLeafSetChanged))
+		n := nodeOn(t, newHost, opts...)
+		sub, err := n.Host().EventBus().Subscribe(new(EvtLeafSetChanged))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,6 +60,23 @@ func RingOn(t testing.TB, size int, newHost func() (host.Host, error), opts ...O
 		}
 	}
 	return nodes
+}
+
+// nodeOn returns a node on a host that newHost makes. Both are closed when the test
+// ends.
+func nodeOn(t testing.TB, newHost func() (host.Host, error), opts ...Option) *Node {
+	t.Helper()
+	h, err := newHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	n, err := New(h, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
 }
 
 func peerInfo(n *Node) *peer.AddrInfo {

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	logging "github.com/ipfs/go-log/v2"
@@ -28,34 +27,26 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
 }
 
-// withCluster runs f on a cluster of nodes in virtual time, over a wide area
-// network unless cfg says otherwise.
-func withCluster(t *testing.T, cfg testutil.ClusterConfig, f func(t *testing.T, c *testutil.Cluster)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		c, err := testutil.NewCluster(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := c.Close(); err != nil {
-				t.Errorf("closing the cluster: %v", err)
-			}
-		}()
-		f(t, c)
-	})
-}
-
 // withRing runs f on a ring of settled nodes.
 func withRing(t *testing.T, cfg testutil.ClusterConfig, f func(t *testing.T, c *testutil.Cluster)) {
 	t.Helper()
-	withCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 		if err := c.Start(within(t, 10*time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		settle(t, c, time.Minute)
 		f(t, c)
 	})
+}
+
+// long marks a test of what takes long, though in virtual time: it is left out of
+// short runs, and runs beside others.
+func long(t *testing.T, why string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip(why)
+	}
+	t.Parallel()
 }
 
 // seeded is the configuration of a cluster of some nodes.

@@ -168,7 +168,7 @@ func checkMetricNames(t *testing.T, m *metered) {
 }
 
 func TestMetricsOfTwoNodes(t *testing.T) {
-	withCluster(t, testutil.ClusterConfig{}, func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, testutil.ClusterConfig{}, func(t *testing.T, c *testutil.Cluster) {
 		a, err := c.Network().NewHost()
 		if err != nil {
 			t.Fatal(err)

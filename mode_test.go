@@ -45,12 +45,7 @@ func holders(t *testing.T, c *testutil.Cluster, p peer.ID) (is []int) {
 func TestClient(t *testing.T) {
 	const nodes, client = 10, 10
 	cfg := seeded(41, nodes)
-	cfg.Options = func(i int) []pastry.Option {
-		if i == client {
-			return []pastry.Option{pastry.WithMode(pastry.ModeClient)}
-		}
-		return nil
-	}
+	cfg.Options = clientsFrom(client)
 	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 		i, err := c.Add()
 		if err != nil {
@@ -103,26 +98,8 @@ func TestModeFollowsReachability(t *testing.T) {
 	withRing(t, seeded(42, nodes), func(t *testing.T, c *testutil.Cluster) {
 		register(t, c, "echo", echo)
 		n := c.Node(moved)
-		emitter, err := n.Host().EventBus().Emitter(new(event.EvtLocalReachabilityChanged))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer emitter.Close()
-		become := func(r network.Reachability, want pastry.State) {
-			t.Helper()
-			if err := emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: r}); err != nil {
-				t.Fatal(err)
-			}
-			for range 300 {
-				time.Sleep(100 * time.Millisecond)
-				if n.State() == want {
-					return
-				}
-			}
-			t.Fatalf("the host's reachability is %v: the node is %v, want %v", r, n.State(), want)
-		}
 		for range 2 {
-			become(network.ReachabilityPrivate, pastry.StateClient)
+			reach(t, n, network.ReachabilityPrivate, pastry.StateClient)
 			settle(t, c, time.Minute)
 			if got := len(c.Oracle().Members()); got != nodes-1 {
 				t.Errorf("%d members, want %d", got, nodes-1)
@@ -135,7 +112,7 @@ func TestModeFollowsReachability(t *testing.T) {
 			}
 			checkRoots(t, c, 20)
 
-			become(network.ReachabilityPublic, pastry.StateActive)
+			reach(t, n, network.ReachabilityPublic, pastry.StateActive)
 			settle(t, c, time.Minute)
 			if got := len(c.Oracle().Members()); got != nodes {
 				t.Errorf("%d members, want %d", got, nodes)
@@ -145,7 +122,7 @@ func TestModeFollowsReachability(t *testing.T) {
 				t.Errorf("message to the member: %v", err)
 			}
 		}
-		become(network.ReachabilityUnknown, pastry.StateActive)
+		reach(t, n, network.ReachabilityUnknown, pastry.StateActive)
 	})
 }
 

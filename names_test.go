@@ -94,11 +94,7 @@ func rsaSigner(t testing.TB) signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := peer.IDFromPrivateKey(priv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer{id, priv}
+	return signerWith(t, priv)
 }
 
 // A public key comes from where it can be had: the ID itself, the record that

@@ -336,7 +336,7 @@ func nodeOf(tb testing.TB, size int) (*RawNode, *rand.Rand) {
 		n.peer(c).rtt = rttOf(Time(1 + rng.Int64N(1e8)))
 		n.table.Insert(c, n.distance)
 		n.leaves.Insert(c)
-		delete(n.peers, c.ID)
+		n.peers.remove(c.ID)
 	}
 	for _, c := range n.table.AppendAll(n.leaves.AppendMembers(nil)) {
 		know(n, c, time.Duration(1+rng.Int64N(1e8)))

@@ -17,7 +17,7 @@ func TestNodesJoin(t *testing.T) {
 	const together = 4
 	nodes := full(32)
 	alone := nodes / 2
-	withCluster(t, seeded(11, nodes), func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, seeded(11, nodes), func(t *testing.T, c *testutil.Cluster) {
 		took := make([]time.Duration, nodes)
 		join := func(i int) {
 			start := time.Now()

@@ -173,7 +173,8 @@ func WithCredentials(c Credentials) Option {
 }
 
 // WithLeafSetSize sets L, the size of the leaf set, both sides together: even,
-// 2 to 128. Default 24. It must be at least twice the replication. All nodes of a
+// 2 to 128. Default 24. It must be at least twice the replication; with just that,
+// repair moves several times as much as with two more. All nodes of a
 // ring should agree.
 func WithLeafSetSize(l int) Option {
 	return func(o *options) error {

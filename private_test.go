@@ -113,7 +113,7 @@ func TestLAN(t *testing.T) {
 				}
 				return append([]pastry.Option{pastry.WithLAN(), withRanks}, tt.opts[1:len(tt.opts)-boolToInt(tt.state == pastry.StateClient)]...)
 			}
-			withCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+			testutil.WithCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 				if _, err := c.Add(); err != nil {
 					t.Fatal(err)
 				}

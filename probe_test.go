@@ -17,7 +17,7 @@ func (s *script) replies(from *Contact, probe *Packet, named ...*Contact) []Acti
 // exchange has the node ask a leaf for its leaf set, and returns the question.
 func (s *script) exchange(at int) *Packet {
 	s.t.Helper()
-	s.n.ask(s.n.peers[point(at)], whyExchange, WantLeaves, 0)
+	s.n.ask(s.n.peers.get(point(at)), whyExchange, WantLeaves, 0)
 	s.out = s.n.take()
 	return s.one(at, KindProbe)
 }

@@ -15,6 +15,7 @@ import (
 const (
 	dialTimeout = 5 * time.Second
 	idleTimeout = 5 * time.Minute // after which a link nobody needs is closed
+	lastWord    = 2 * time.Second // that a peer found dead has to object on its links
 	serviceName = "pastry"        // with the resource manager
 	maxLinks    = 4               // to one neighbour: both may dial at once, and again before they know that a link broke
 )
@@ -220,24 +221,35 @@ func (ls *links) remove(l *link) {
 	}
 }
 
-// abandon closes every link to a peer that does not answer. What was said to it
-// last is written first, if it reads after all.
+// abandon closes every link to a peer that does not answer, unless it does so
+// within lastWord after all: a slow one's answers may be on their way.
 func (ls *links) abandon(p peer.ID) {
 	ls.flush(flushTimeout, func(l *link) bool { return l.peer == p })
-	ls.cut(p)
+	quiet := make(map[*link]int64) // when each was used last
+	for _, l := range ls.to(p) {
+		quiet[l] = l.used.Load()
+	}
+	timer := time.NewTimer(lastWord)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ls.n.stop:
+	}
+	for l, used := range quiet {
+		if l.used.Load() == used {
+			l.close(nil)
+		}
+	}
 }
 
-// cut closes every link to a peer.
-func (ls *links) cut(p peer.ID) {
+// to returns the open links to a peer.
+func (ls *links) to(p peer.ID) []*link {
 	ls.mu.Lock()
-	var open []*link
+	defer ls.mu.Unlock()
 	if nb := ls.m[p]; nb != nil {
-		open = slices.Clone(nb.open)
+		return slices.Clone(nb.open)
 	}
-	ls.mu.Unlock()
-	for _, l := range open {
-		l.close(nil)
-	}
+	return nil
 }
 
 // all returns the open links.

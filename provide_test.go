@@ -96,12 +96,7 @@ func TestProvideMany(t *testing.T) {
 func TestProvideManyByClient(t *testing.T) {
 	const nodes, client = 6, 5
 	cfg := seeded(42, nodes)
-	cfg.Options = func(i int) []pastry.Option {
-		if i == client {
-			return []pastry.Option{pastry.WithMode(pastry.ModeClient)}
-		}
-		return nil
-	}
+	cfg.Options = clientsFrom(client)
 	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 		rng := rand.New(rand.NewPCG(42, 42))
 		mhs := contents(t, "content", 200)

@@ -2,6 +2,7 @@ package pastry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,7 +20,8 @@ import (
 func (u *upkeep) carryOut(ctx context.Context, t records.Task) error {
 	switch t.Kind {
 	case records.TaskSync:
-		return u.reconcile(ctx, t.Peers[0], t.Arcs, true)
+		_, err := u.reconcile(ctx, t.Peers[0], t.Arcs, true)
+		return err
 	case records.TaskHand:
 		return u.hand(ctx, t)
 	case records.TaskPush:
@@ -29,41 +31,44 @@ func (u *upkeep) carryOut(ctx context.Context, t records.Task) error {
 }
 
 // reconcile makes a member and this node hold the same records in some arcs. With
-// both unset, only the other is given what it lacks.
-func (u *upkeep) reconcile(ctx context.Context, id ring.ID, arcs []records.Arc, both bool) error {
+// both unset, only the other is given what it lacks. It returns the records that
+// the other refuses.
+func (u *upkeep) reconcile(ctx context.Context, id ring.ID, arcs []records.Arc, both bool) (refused []records.ID, err error) {
 	p, ok := u.peer(id)
 	if !ok {
-		return fmt.Errorf("%s is out of sight", id.Short())
+		return nil, fmt.Errorf("%s is out of sight", id.Short())
 	}
 	session := records.NewSession(arcs...)
 	for {
 		var ask []*pb.Arc
 		u.k.held.View(func(x *records.Index) { ask = session.Next(x) })
 		if len(ask) == 0 {
-			return nil
+			return refused, nil
 		}
 		reply, err := u.ask(ctx, p, compareCall(ask))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body := reply.GetCompare()
 		if body == nil {
-			return errNoBody
+			return nil, errNoBody
 		}
 		u.k.held.View(func(x *records.Index) { err = session.Answer(x, body.Verdicts) })
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrMalformed, err)
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		if lacking := session.TakeLacking(); both {
 			if err := u.fetch(ctx, p, lacking); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		var surplus []records.ID
 		u.k.held.View(func(x *records.Index) { surplus = session.TakeSurplus(x) })
-		if err := u.send(ctx, p, surplus, !both); err != nil {
-			return err
+		some, err := u.send(ctx, p, surplus)
+		if err != nil {
+			return nil, err
 		}
+		refused = append(refused, some...)
 	}
 }
 
@@ -115,73 +120,105 @@ func (u *upkeep) fetch(ctx context.Context, p peer.ID, items []records.Item) err
 	return nil
 }
 
-// send gives records to a member. That it refuses one, because it has a better
-// one, takes it for invalid or has no room, is no failure, except that it must
-// have room when all are wanted there.
-func (u *upkeep) send(ctx context.Context, p peer.ID, ids []records.ID, all bool) error {
+// send gives records to a member, and returns those that it refuses, since it
+// takes them for invalid or has no room. A better one that it holds instead is no
+// refusal. That it is not the one to hold them is an error.
+func (u *upkeep) send(ctx context.Context, p peer.ID, ids []records.ID) (refused []records.ID, err error) {
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), 256)]
 		rs, err := u.k.held.Fetch(ctx, wallTime(), some)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		ids = ids[len(some):]
 		for len(rs) > 0 {
-			pack := newPacker(chunkSize)
-			packed, err := u.k.pack(ctx, pack, rs)
-			if err == nil && packed == 0 {
-				err = ErrRecordTooLarge
-			}
+			call, err := u.storeSome(ctx, rs)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			call := &pb.StoreCall{Records: pack.records, Peers: pack.peers}
-			reply, err := u.ask(ctx, p, storeCall(call))
+			reply, err := u.ask(ctx, p, call)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			outcomes := reply.GetStore().GetOutcomes()
-			if len(outcomes) != packed {
-				return errNoBody
+			outcomes, err := outcomesOf(reply, call.GetStore())
+			if err != nil {
+				return nil, err
 			}
-			if err := taken(outcomes, all); err != nil {
-				return err
+			for i, o := range outcomes {
+				switch err := refusal(o); err {
+				case nil:
+				case errElsewhere:
+					return nil, err
+				default:
+					refused = append(refused, rs[i].ID())
+				}
 			}
 			u.k.counts.moved(outcomes, &u.k.counts.given)
-			rs = rs[packed:]
+			rs = rs[len(outcomes):]
 		}
 	}
-	return nil
+	return refused, nil
 }
 
-// taken returns an error if a member did not take in a record because it is not
-// the one to hold it; if all must be held there, also for any other reason but
-// that it has a better one or that the record has expired.
-func taken(outcomes []pb.RecordOutcome, all bool) error {
-	for _, o := range outcomes {
-		switch o {
-		case pb.RecordOutcome_RECORD_OUTCOME_OK, pb.RecordOutcome_RECORD_OUTCOME_STALE, pb.RecordOutcome_RECORD_OUTCOME_EXPIRED:
-		case pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE, pb.RecordOutcome_RECORD_OUTCOME_TOO_FEW:
-			return errElsewhere
-		default:
-			if all {
-				return records.OutcomeError(o)
-			}
-		}
+// storeSome returns a call to store as many of the first of some records as fit.
+func (u *upkeep) storeSome(ctx context.Context, rs []*records.Record) (*pb.RecordCall, error) {
+	pack := newPacker(chunkSize)
+	packed, err := u.k.pack(ctx, pack, rs)
+	if err == nil && packed == 0 {
+		err = ErrRecordTooLarge
 	}
-	return nil
+	return storeCall(&pb.StoreCall{Records: pack.records, Peers: pack.peers}), err
+}
+
+// outcomesOf returns what became of each of the records in a call.
+func outcomesOf(reply *pb.RecordReply, call *pb.StoreCall) ([]pb.RecordOutcome, error) {
+	outcomes := reply.GetStore().GetOutcomes()
+	if len(outcomes) != len(call.Records) {
+		return nil, errNoBody
+	}
+	return outcomes, nil
+}
+
+// refusal returns why a record is not held where it was sent, nil if it is, or if
+// a better one is, or it has expired; errElsewhere if it is not for that member, or
+// not now.
+func refusal(o pb.RecordOutcome) error {
+	switch o {
+	case pb.RecordOutcome_RECORD_OUTCOME_STALE, pb.RecordOutcome_RECORD_OUTCOME_EXPIRED:
+		return nil
+	case pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE, pb.RecordOutcome_RECORD_OUTCOME_TOO_FEW:
+		return errElsewhere
+	}
+	return records.OutcomeError(o)
 }
 
 // hand gives the records of an arc, of which this node is no replica, to those
-// who are, and drops them when all of those have them.
+// who are, and drops those that all of them have. What one refuses stays; it keeps
+// no other from being handed on.
 func (u *upkeep) hand(ctx context.Context, t records.Task) error {
 	items := u.items(t.Arcs)
+	var refused []records.ID
 	for _, id := range t.Peers {
-		if err := u.reconcile(ctx, id, t.Arcs, false); err != nil {
+		some, err := u.reconcile(ctx, id, t.Arcs, false)
+		if err != nil {
 			return err
 		}
+		refused = append(refused, some...)
 	}
-	return u.drop(ctx, t, items)
+	return errors.Join(u.drop(ctx, t, without(items, refused)), stuck(refused))
+}
+
+// without returns the items that are not of some records.
+func without(items []records.Item, ids []records.ID) []records.Item {
+	return slices.DeleteFunc(items, func(it records.Item) bool { return slices.Contains(ids, it.ID) })
+}
+
+// stuck returns the error for a task that could not hand on some records.
+func stuck(refused []records.ID) error {
+	if len(refused) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d records are refused", len(refused))
 }
 
 // items lists what is held in some arcs.
@@ -216,72 +253,75 @@ func (u *upkeep) drop(ctx context.Context, t records.Task, items []records.Item)
 }
 
 // push has the roots of records that are out of sight store them, and drops those
-// that have been.
+// that have been. What a root refuses stays.
 func (u *upkeep) push(ctx context.Context, t records.Task) error {
-	items := u.items(t.Arcs)
-	for len(items) > 0 {
+	var refused []records.ID
+	for items := u.items(t.Arcs); len(items) > 0; {
 		some := items[:min(len(items), 256)]
-		done, err := u.pushSome(ctx, t, some)
+		done, not, err := u.pushSome(ctx, some)
 		if err != nil {
 			return err
 		}
+		if err := u.drop(ctx, t, without(slices.Clone(some[:done]), not)); err != nil {
+			return err
+		}
+		refused = append(refused, not...)
 		items = items[done:]
 	}
-	return nil
+	return stuck(refused)
 }
 
 // pushSome pushes what one root deals with of some records, in the order of the
-// ring, and returns how many these are.
-func (u *upkeep) pushSome(ctx context.Context, t records.Task, items []records.Item) (int, error) {
+// ring. It returns how many these are, and which of them are refused.
+func (u *upkeep) pushSome(ctx context.Context, items []records.Item) (done int, refused []records.ID, err error) {
 	ids := make([]records.ID, len(items))
 	for i, it := range items {
 		ids[i] = it.ID
 	}
 	rs, err := u.k.held.Fetch(ctx, wallTime(), ids)
 	if err != nil || len(rs) == 0 {
-		return len(items), err
+		return len(items), nil, err
 	}
-	pack := newPacker(chunkSize)
-	packed, err := u.k.pack(ctx, pack, rs)
-	if err == nil && packed == 0 {
-		err = ErrRecordTooLarge
-	}
+	call, err := u.storeSome(ctx, rs)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	call := storeCall(&pb.StoreCall{Records: pack.records, Peers: pack.peers})
-	if err := u.quota.WaitN(ctx, min(proto.Size(call), upkeepBurst)); err != nil {
-		return 0, err
-	}
-	u.k.counts.repairSent.Add(uint64(proto.Size(call)))
-	reply, receipt, err := u.k.n.askRoot(ctx, rs[0].ID().Key, call)
+	outcomes, err := u.pushTo(ctx, rs[0].ID().Key, call)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	if receipt.Root == u.k.n.host.ID() {
-		return 0, errElsewhere
+	end := slices.IndexFunc(outcomes, func(o pb.RecordOutcome) bool { return refusal(o) == errElsewhere })
+	switch end {
+	case 0:
+		return 0, nil, errElsewhere
+	case -1:
+		end = len(outcomes)
 	}
-	outcomes := reply.GetStore().GetOutcomes()
-	if len(outcomes) != packed {
-		return 0, errNoBody
-	}
-	done := packed // up to the first that another root deals with
-	for i, o := range outcomes {
-		if o == pb.RecordOutcome_RECORD_OUTCOME_ELSEWHERE {
-			done = i
-			break
+	for i, o := range outcomes[:end] {
+		if refusal(o) != nil {
+			refused = append(refused, rs[i].ID())
 		}
 	}
-	if done == 0 {
-		return 0, errElsewhere
+	u.k.counts.moved(outcomes[:end], &u.k.counts.given)
+	if end < len(rs) {
+		return slices.Index(ids, rs[end].ID()), refused, nil
 	}
-	if err := taken(outcomes[:done], true); err != nil {
-		return 0, err
+	return len(items), refused, nil
+}
+
+// pushTo has the root of a key, which must be another node, store records.
+func (u *upkeep) pushTo(ctx context.Context, key ring.ID, call *pb.RecordCall) ([]pb.RecordOutcome, error) {
+	size := proto.Size(call)
+	if err := u.quota.WaitN(ctx, min(size, upkeepBurst)); err != nil {
+		return nil, err
 	}
-	upTo := len(items)
-	if done < len(rs) {
-		upTo = slices.Index(ids, rs[done].ID())
+	u.k.counts.repairSent.Add(uint64(size))
+	reply, receipt, err := u.k.n.askRoot(ctx, key, call)
+	if err != nil {
+		return nil, err
 	}
-	u.k.counts.moved(outcomes[:done], &u.k.counts.given)
-	return upTo, u.drop(ctx, t, items[:upTo])
+	if receipt.Root == u.k.n.host.ID() {
+		return nil, errElsewhere
+	}
+	return outcomesOf(reply, call.GetStore())
 }

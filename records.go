@@ -120,7 +120,7 @@ func (k *keeper) Deliver(ctx context.Context, m *Message) ([]byte, error) {
 	switch body := call.Body.(type) {
 	case *pb.RecordCall_Store:
 		var r *pb.StoreReply
-		if m.Key == k.n.ID() {
+		if m.Direct {
 			r, err = k.storeHere(ctx, body.Store)
 		} else {
 			r, err = k.storeForAll(ctx, m.Key, body.Store)
@@ -128,7 +128,7 @@ func (k *keeper) Deliver(ctx context.Context, m *Message) ([]byte, error) {
 		reply.Body = &pb.RecordReply_Store{Store: r}
 	case *pb.RecordCall_Find:
 		var r *pb.FindReply
-		r, err = k.find(ctx, m.Key, body.Find)
+		r, err = k.find(ctx, m, body.Find)
 		reply.Body = &pb.RecordReply_Find{Find: r}
 	case *pb.RecordCall_Compare:
 		var r *pb.CompareReply
@@ -139,7 +139,9 @@ func (k *keeper) Deliver(ctx context.Context, m *Message) ([]byte, error) {
 		r, err = k.fetch(ctx, m.Origin, body.Fetch)
 		reply.Body = &pb.RecordReply_Fetch{Fetch: r}
 	case *pb.RecordCall_Locate:
-		reply.Body = &pb.RecordReply_Locate{Locate: k.locate(m.Key, int(body.Locate.Count))}
+		var r *pb.LocateReply
+		r, err = k.locate(m.Key, int(body.Locate.Count))
+		reply.Body = &pb.RecordReply_Locate{Locate: r}
 	default:
 		return nil, fmt.Errorf("%w: unknown record call", ErrMalformed)
 	}
@@ -292,9 +294,9 @@ func (k *keeper) fetch(ctx context.Context, from peer.ID, call *pb.FetchCall) (*
 }
 
 // locate names the members nearest to a key.
-func (k *keeper) locate(key ring.ID, count int) *pb.LocateReply {
+func (k *keeper) locate(key ring.ID, count int) (*pb.LocateReply, error) {
 	reply := &pb.LocateReply{}
-	_ = k.n.do(k.n.ctx, func(r *RawNode) {
+	err := k.n.do(k.n.ctx, func(r *RawNode) {
 		v, all := r.view()
 		var places []int
 		for c, ok := min(count, maxLocated, len(all)), false; c > 0 && !ok; c-- {
@@ -304,7 +306,7 @@ func (k *keeper) locate(key ring.ID, count int) *pb.LocateReply {
 			reply.Members = append(reply.Members, encodeContact(all[at]))
 		}
 	})
-	return reply
+	return reply, err
 }
 
 // nextSeq returns the sequence number of a new record of this node's own.

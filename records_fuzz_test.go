@@ -43,9 +43,9 @@ func FuzzDeliver(f *testing.F) {
 		f.Add([]byte(nil), b)
 	}
 	f.Fuzz(func(t *testing.T, to, payload []byte) {
-		m := &Message{App: recordsApp, Origin: n.host.ID(), Key: n.ID(), Payload: payload}
+		m := &Message{App: recordsApp, Origin: n.host.ID(), Key: n.ID(), Direct: true, Payload: payload}
 		if key, err := ring.FromBytes(to); err == nil {
-			m.Key = key
+			m.Key, m.Direct = key, false
 		}
 		reply, err := n.keeper.Deliver(t.Context(), m)
 		if err != nil {

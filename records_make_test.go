@@ -37,6 +37,11 @@ func newSigner(t testing.TB, name string) signer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return signerWith(t, priv)
+}
+
+func signerWith(t testing.TB, priv crypto.PrivKey) signer {
+	t.Helper()
 	id, err := peer.IDFromPrivateKey(priv)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/proto"
 
@@ -21,16 +23,7 @@ import (
 // nowhere.
 func aloneNode(t testing.TB, opts ...Option) *Node {
 	t.Helper()
-	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.Close() })
-	n, err := New(h, opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Close() })
+	n := nodeOn(t, func() (host.Host, error) { return libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics()) }, opts...)
 	if err := n.Join(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +39,11 @@ func recordID(c cid.Cid, provider *Node) records.ID {
 func TestProvideStoresAtReplicaSet(t *testing.T) {
 	const replicas = 4
 	nodes := LoopbackRing(t, 9, WithReplication(replicas))
+	contents := []cid.Cid{peer.ToCid(nodes[8].Host().ID())} // whose key is the ID of a member
 	for i := range 5 {
-		c := ContentCID(t, fmt.Sprint(i))
+		contents = append(contents, ContentCID(t, fmt.Sprint(i)))
+	}
+	for i, c := range contents {
 		if err := nodes[i].Provide(t.Context(), c, true); err != nil {
 			t.Fatal(err)
 		}
@@ -170,6 +166,7 @@ func TestDeliverRefusesCalls(t *testing.T) {
 		{"long key", key, find(value, bytes.Repeat([]byte{'k'}, records.MaxName+1))},
 		{"no peer", key, find(peerRecord, nil)},
 		{"looked for at another key", elsewhere, find(provider, mh)},
+		{"looked for at this node's key", n.ID(), find(provider, mh)},
 		{"value looked for at another key", elsewhere, find(value, []byte("/pk/key"))},
 		{"arc without a start", n.ID(), arc(func(a *pb.Arc) { a.First = nil })},
 		{"arc with a short end", n.ID(), arc(func(a *pb.Arc) { a.Last = a.Last[1:] })},

@@ -257,7 +257,7 @@ func (w *write) call(p peer.ID, at []int) {
 			outcomes, d.err = k.storeAt(k.n.ctx, p, call)
 			d.outcomes = append(d.outcomes, outcomes...)
 		}
-		if d.err != nil || taken(d.outcomes, true) != nil {
+		if d.err != nil || slices.ContainsFunc(d.outcomes, func(o pb.RecordOutcome) bool { return refusal(o) != nil }) {
 			k.upkeep.doubt(p) // nobody may be left to try again
 		}
 		select {
@@ -297,8 +297,5 @@ func (k *keeper) storeAt(ctx context.Context, p peer.ID, call *pb.StoreCall) ([]
 	if err != nil {
 		return nil, err
 	}
-	if got := reply.GetStore().GetOutcomes(); len(got) == len(call.Records) {
-		return got, nil
-	}
-	return nil, errNoBody
+	return outcomesOf(reply, call)
 }

@@ -25,10 +25,7 @@ func startProviding(t *testing.T, n *pastry.Node, force bool, mhs ...multihash.M
 // What StartProviding was told is found for days, what StopProviding was told
 // until its records have expired.
 func TestStartProviding(t *testing.T) {
-	if testing.Short() {
-		t.Skip("days of virtual time")
-	}
-	t.Parallel() // time is its own
+	long(t, "days of virtual time")
 	const seed, nodes, by = 51, 5, 2
 	withRing(t, seeded(seed, nodes, pastry.WithHeartbeat(10*time.Minute)), func(t *testing.T, c *testutil.Cluster) {
 		rng := rand.New(rand.NewPCG(seed, seed))
@@ -80,10 +77,7 @@ func TestStartProviding(t *testing.T) {
 // A node that is started anew goes on: with what was new when it ended, and what
 // became due while it was away.
 func TestProvidingResumes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("days of virtual time")
-	}
-	t.Parallel() // time is its own
+	long(t, "days of virtual time")
 	const seed, nodes, by = 52, 5, 2
 	store := dssync.MutexWrap(ds.NewMapDatastore())
 	cfg := seeded(seed, nodes)

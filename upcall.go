@@ -118,7 +118,7 @@ func (n *Node) runDeliver(ap *app, m *Routed, hops int, ttl time.Duration, strai
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, ttl)
 	defer cancel()
-	msg := &Message{App: m.App, Key: m.Key, Origin: m.Origin, Payload: bytes.Clone(m.Payload), Hops: hops,
+	msg := &Message{App: m.App, Key: m.Key, Origin: m.Origin, Payload: bytes.Clone(m.Payload), Hops: hops, Direct: m.Direct,
 		Original: original, Changes: changes}
 	var reply []byte
 	err = n.guard(m.App, func() (err error) {

@@ -2,7 +2,6 @@ package pastry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -197,8 +196,7 @@ func (n *Node) writeBack(h heardValue, best *records.Record) error {
 	case placeHeld:
 		return n.keeper.held.Put(ctx, wallTime(), records.Batch{Records: []*records.Record{best}})[0]
 	case placeReplica:
-		_, err := n.keeper.storeAt(ctx, h.peer, &pb.StoreCall{Records: []*pb.Record{best.Encode()}})
-		return err
+		return n.keeper.giveBack(ctx, h.peer, best.Encode())
 	}
 	return n.storeAtRoot(ctx, best)
 }
@@ -208,7 +206,7 @@ func (s *valueSearch) expired(ctx context.Context) error {
 	id := records.NewID(records.TypeValue, []byte(s.key), "")
 	for _, store := range []*records.Store{s.n.keeper.own, s.n.keeper.held} {
 		rs, err := store.Fetch(ctx, time.Time{}, []records.ID{id})
-		if err != nil && !errors.Is(err, ErrRecordExpired) {
+		if err != nil {
 			return err
 		}
 		if len(rs) == 1 {

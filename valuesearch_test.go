@@ -212,3 +212,45 @@ func TestNotFoundTakesMajority(t *testing.T) {
 		})
 	}
 }
+
+// A root that has no room answers with what the others hold.
+func TestFullRootAnswers(t *testing.T) {
+	const nodes = 4
+	content := pastry.ContentCID(t, "content")
+	for name, call := range map[string]*pb.RecordCall{
+		"value":    findCall(records.TypeValue, []byte("/rank/key"), 0),
+		"provider": findCall(records.TypeProvider, content.Hash(), 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			key, full := ring.FromKey(call.GetFind().Name), 0
+			cfg := seeded(85, nodes)
+			withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) { full = c.Index(c.Oracle().Root(key).Host().ID()) })
+			cfg.Options = func(i int) []pastry.Option {
+				l := pastry.RecordLimits{}
+				if i == full {
+					l.Bytes = 1
+				}
+				return []pastry.Option{withRanks, pastry.WithRecordLimits(l)}
+			}
+			withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+				time.Sleep(time.Minute) // until all have compared
+				asker, s := c.Node((full+1)%nodes), newSigner(t, "provider")
+				for i := range nodes {
+					if i != full {
+						plant(t, asker, c.Node(i), [][]byte{s.addresses(t, somewhere)}, value("/rank/key", "1 value"), s.provider(t, content, nil))
+					}
+				}
+				reply, err := pastry.AskRoot(within(t, time.Minute), asker, key, call)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := reply.GetFind(); len(got.GetRecords()) != 1 || got.GetTotal() != 1 || got.GetHeard() <= nodes/2 {
+					t.Errorf("got %d of %d records from %d members, want the one that all others hold", len(got.GetRecords()), got.GetTotal(), got.GetHeard())
+				}
+				if held := pastry.HeldEntries(c.Node(full)); len(held) > 0 {
+					t.Errorf("the root holds %d records, though it has no room", len(held))
+				}
+			})
+		})
+	}
+}

@@ -18,23 +18,6 @@ import (
 	"github.com/secondbit/pastry/testutil"
 )
 
-// withCluster runs f on a cluster in virtual time.
-func withCluster(t *testing.T, cfg testutil.ClusterConfig, f func(t *testing.T, c *testutil.Cluster)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		c, err := testutil.NewCluster(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := c.Close(); err != nil {
-				t.Errorf("closing the cluster: %v", err)
-			}
-		}()
-		f(t, c)
-	})
-}
-
 // within returns a context of the test that ends after d.
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -68,7 +51,7 @@ func TestClusterStarts(t *testing.T) {
 	for name, nodes := range map[string]int{"alone": 1, "pair": 2, "fewer than leaves": 9, "more than leaves": 14} {
 		t.Run(name, func(t *testing.T) {
 			cfg := testutil.ClusterConfig{Network: testutil.NetworkConfig{Seed: 3}, Nodes: nodes, LeafSetSize: 8}
-			withCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+			testutil.WithCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 				start(t, c)
 				checkRoots(t, c, 3*nodes)
 				if got := len(c.Oracle().Members()); got != nodes {
@@ -81,7 +64,7 @@ func TestClusterStarts(t *testing.T) {
 
 func TestClusterGrows(t *testing.T) {
 	cfg := testutil.ClusterConfig{Network: testutil.NetworkConfig{Seed: 4}, Nodes: 3}
-	withCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 		start(t, c)
 		var wg sync.WaitGroup
 		for range 3 {
@@ -108,7 +91,7 @@ func TestClusterGrows(t *testing.T) {
 
 func TestClusterCrash(t *testing.T) {
 	cfg := testutil.ClusterConfig{Network: testutil.NetworkConfig{Seed: 5}, Nodes: 8}
-	withCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 		start(t, c)
 		c.Crash(2, 5)
 		if c.Live(2) || !c.Live(3) {
@@ -137,7 +120,7 @@ func TestClusterCrash(t *testing.T) {
 
 func TestClusterPartition(t *testing.T) {
 	cfg := testutil.ClusterConfig{Network: testutil.NetworkConfig{Seed: 6}, Nodes: 7}
-	withCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 		start(t, c)
 		c.Partition([]int{0, 1, 2}, []int{3, 4})
 		settle(t, c, time.Minute) // each part by itself
@@ -156,7 +139,7 @@ func TestClusterPartition(t *testing.T) {
 
 func TestCheckRootsNamesTheFault(t *testing.T) {
 	cfg := testutil.ClusterConfig{Network: testutil.NetworkConfig{Seed: 7}, Nodes: 4}
-	withCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 		if err := c.CheckRoots(t.Context(), c.RandomKeys(1)...); err == nil {
 			t.Error("no error without members")
 		}
@@ -173,7 +156,7 @@ func TestCheckRootsNamesTheFault(t *testing.T) {
 func TestOracle(t *testing.T) {
 	const nodes, half = 11, 2
 	cfg := testutil.ClusterConfig{Network: testutil.NetworkConfig{Seed: 8}, Nodes: nodes, LeafSetSize: 2 * half}
-	withCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, cfg, func(t *testing.T, c *testutil.Cluster) {
 		start(t, c)
 		o := c.Oracle()
 		members := o.Members()
@@ -217,7 +200,7 @@ func TestOracle(t *testing.T) {
 }
 
 func TestClusterIndex(t *testing.T) {
-	withCluster(t, testutil.ClusterConfig{Nodes: 2}, func(t *testing.T, c *testutil.Cluster) {
+	testutil.WithCluster(t, testutil.ClusterConfig{Nodes: 2}, func(t *testing.T, c *testutil.Cluster) {
 		stranger, err := c.Network().NewHost() // takes an index of the network
 		if err != nil {
 			t.Fatal(err)

@@ -14,9 +14,9 @@
 // A [Subject] is any routing.Routing that the conformance suite is run against:
 // [Conformance] checks, case by case, what the callers of a router rely on.
 //
-// Use networks and clusters inside a testing/synctest bubble, where time is virtual: an hour of
-// silence costs no more than what the hosts do in it. Create and close the
-// network within the bubble:
+// Use networks and clusters inside a testing/synctest bubble, where time is
+// virtual: an hour of silence costs no more than what the hosts do in it.
+// [WithCluster] does so. Create and close a network within the bubble:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		nw, err := testutil.NewNetwork(testutil.NetworkConfig{Seed: 1})

@@ -9,7 +9,7 @@ import (
 )
 
 // A cluster of eight nodes loses two without a goodbye, and repairs itself. In a
-// test, wrap this in synctest.Test: no real time passes then.
+// test, WithCluster makes one in virtual time: no real time passes then.
 func ExampleCluster() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

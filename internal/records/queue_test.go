@@ -16,11 +16,7 @@ import (
 func TestStoreClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
-		gate := &gated{Batching: memory(), open: make(chan struct{})}
-		s, err := OpenStore(ctx, StoreConfig{Datastore: gate, Validator: &rank{}}, start)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, gate := openGated(t)
 		put, closed := make(chan error, 1), make(chan error, 1)
 		go func() { put <- s.Put(ctx, start, Batch{Records: []*Record{value("/v/x", "1", 5)}})[0] }()
 		synctest.Wait()
@@ -58,11 +54,7 @@ func TestStoreClose(t *testing.T) {
 // A caller that gives up gets its context's error at once.
 func TestStorePutContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gate := &gated{Batching: memory(), open: make(chan struct{})}
-		s, err := OpenStore(context.Background(), StoreConfig{Datastore: gate}, start)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, gate := openGated(t)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		rs := []*Record{value("/v/x", "1", 5), value("/v/y", "1", 5)}
@@ -84,6 +76,17 @@ type gated struct {
 	open chan struct{}
 }
 
+// openGated returns a store on a gated datastore.
+func openGated(t *testing.T) (*Store, *gated) {
+	t.Helper()
+	gate := &gated{Batching: memory(), open: make(chan struct{})}
+	s, err := OpenStore(context.Background(), StoreConfig{Datastore: gate, Validator: &rank{}}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, gate
+}
+
 func (g *gated) Batch(ctx context.Context) (ds.Batch, error) {
 	b, err := g.Batching.Batch(ctx)
 	return &gatedBatch{b, g}, err
@@ -103,11 +106,7 @@ func (b *gatedBatch) Commit(ctx context.Context) error {
 func TestGroupCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
-		gate := &gated{Batching: memory(), open: make(chan struct{})}
-		s, err := OpenStore(ctx, StoreConfig{Datastore: gate, Validator: &rank{}}, start)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, gate := openGated(t)
 		const callers = 100
 		errs := make(chan error, callers)
 		for i := range callers {
