@@ -13,9 +13,10 @@ import (
 //
 // If key is within the leaf set's span, the closest leaf or n itself wins.
 // Otherwise the entry at row SharedPrefixLen(n.ID, key), in digits, is used,
-// unless a usable neighbour shares still more digits with key and is no farther
-// than the hops by the table would go for as many; failing both, any neighbour
-// that matches as long a prefix as n and is closer, the rare case. So a table hop lengthens the prefix and every other hop shrinks ring
+// unless a usable neighbour shares still more digits with key, or lies so close to
+// it that its leaf set must span it, and is not much of a detour; failing all
+// these, any neighbour that matches as long a prefix as n and is closer, the rare
+// case. So a table hop lengthens the prefix and every other hop shrinks ring
 // distance.
 //
 // Contacts for which skip returns true are passed over; skip may be nil.
@@ -40,7 +41,10 @@ func (n *RawNode) nextHop(key ring.ID, skip func(ring.ID) bool) *Contact {
 	if c != nil {
 		digits = ring.SharedPrefixLen(c.ID, key, b)
 	}
-	if p, more := n.known.longest(key, b, digits, skip); p != nil && (c == nil || !n.detour(p, more-digits, c)) {
+	if p := n.shortcut(key, shared, c, skip); p != nil {
+		return p.c
+	}
+	if p, more := n.known.longest(key, b, digits, skip); p != nil && (c == nil || !n.detour(p, float64(more-digits), c)) {
 		return p.c
 	}
 	if c != nil {
@@ -55,16 +59,37 @@ func (n *RawNode) nextHop(key ring.ID, skip func(ring.ID) bool) *Contact {
 	return n.leaves.Closest(key, skip) // a joiner with a grant, which is no usable peer yet
 }
 
+// shortcut returns the usable peer closest to key, if it shares more digits with it
+// than n, is so close that its leaf set must span key, as far as n's own tells, and
+// is no detour. From there the next hop is the root. It returns nil if there is no
+// such peer.
+func (n *RawNode) shortcut(key ring.ID, shared int, entry *Contact, skip func(ring.ID) bool) *peerState {
+	p := n.known.nearest(key)
+	if p == nil || entry == nil || skip != nil && skip(p.c.ID) || n.detour(p, 0.5, entry) ||
+		ring.SharedPrefixLen(p.c.ID, key, n.cfg.DigitBits) <= shared {
+		return nil
+	}
+	down, up := n.leaves.arcs()
+	reach := down
+	if up.Compare(down) < 0 {
+		reach = up
+	}
+	if ring.Distance(p.c.ID, key).Compare(reach) >= 0 {
+		return nil
+	}
+	return p
+}
+
 // detour reports whether a peer that shares more digits with a key than a table
 // entry does is too far to go to. By the table, a hop goes about 2^(b/2) times as
 // far as the one before it, since that many times fewer nodes to choose from lie
 // 2^(b/2) times as far apart in a plane.
-func (n *RawNode) detour(p *peerState, more int, entry *Contact) bool {
+func (n *RawNode) detour(p *peerState, more float64, entry *Contact) bool {
 	far, ok := n.cfg.Proximity.Distance(p.c, time.Duration(p.rtt.least))
 	if !ok || far <= nearEnough {
 		return false
 	}
-	limit := float64(n.distance(entry)) * math.Exp2(float64(n.cfg.DigitBits*more)/2)
+	limit := float64(n.distance(entry)) * math.Exp2(float64(n.cfg.DigitBits)*more/2)
 	return float64(far) > max(limit, float64(nearEnough))
 }
 

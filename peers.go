@@ -130,6 +130,19 @@ func (x index) longest(key ring.ID, b, atLeast int, skip func(ring.ID) bool) (*p
 	return best, atLeast
 }
 
+// nearest returns the peer closest to key on the ring, nil if there is none.
+func (x index) nearest(key ring.ID) *peerState {
+	if len(x) == 0 {
+		return nil
+	}
+	i, _ := x.search(key)
+	above, below := x[i%len(x)], x[(i+len(x)-1)%len(x)]
+	if ring.CompareDistance(key, below.c.ID, above.c.ID) < 0 {
+		return below
+	}
+	return above
+}
+
 // closest returns the peer closest to key on the ring that shares at least
 // digits with it and is closer than self; nil if there is none.
 func (x index) closest(key, self ring.ID, b, digits int, skip func(ring.ID) bool) *peerState {

@@ -19,8 +19,8 @@ var snapshotFields = []struct {
 }{
 	{RawNode{}, "self state over now leaves table hood peers known apps timers due calls pending forwarding signing " +
 		"relays deliveries answers held reqRTT join grants dead lost lostNext candidate asking leafProbes rows tuning " +
-		"exchanges leafWait lookedUp strained strainedAt handing closing farewell kept seq - cfg rng out stats"},
-	{peerState{}, "c state live connected handed cutOff known heard sent rtt version compared period probe owed epoch - said"},
+		"exchanges leafWait lookedUp strained strainedAt handing closing farewell kept owed seq - cfg rng out stats"},
+	{peerState{}, "c state live connected handed cutOff known heard sent rtt version compared period probe epoch - said"},
 	{probe{}, "seq why want row begun sent due tries limit hurry told excused"},
 	{sending{}, "seq at"},
 	{rtt{}, "smoothed variance least"},
@@ -37,10 +37,10 @@ var snapshotFields = []struct {
 		"tries gen - places"},
 	{rowRepair{}, "repaired filled exchanges wait"},
 	{tuning{}, "period own since failures next oldest tuned"},
-	{LeafSet{}, "smaller larger version - self half all"},
+	{LeafSet{}, "smaller larger version - self half all down up"},
 	{Table{}, "rows - self b size primaries"},
-	{Neighborhood{}, "members - size"},
-	{member{}, "c at - id"},
+	{Neighborhood{}, "members - size low"},
+	{member{}, "c at"},
 	{timer{}, "at kind id ref msg seq"},
 	{Contact{}, "ID Epoch Client Region Coord - Peer Record"},
 	{Packet{}, "Kind State Seq Code Coord Msg Answer Attempt Hops TTL Path Want Row Version Period Larger Contacts Suspects " +

@@ -60,7 +60,7 @@ func (d *Durability) Flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&d.Session, "session", d.Session, "mean time that a node stays; how long is drawn from an exponential distribution")
 	fs.Float64Var(&d.Leave, "leave", d.Leave, "share of the nodes that leave in good order; the others crash silently")
 	fs.DurationVar(&d.For, "for", d.For, "how long the churn lasts after the records were written")
-	fs.DurationVar(&d.Quiet, "quiet", d.Quiet, "time without churn at the end, at most, for every record to get to its r members")
+	fs.DurationVar(&d.Quiet, "calm", d.Quiet, "time without churn at the end, at most, for every record to get to its r members")
 	fs.DurationVar(&d.Sample, "sample", d.Sample, "time between two points of the curves")
 	fs.Float64Var(&d.Reads, "reads", d.Reads, "records that are looked up in the ring each second, all members together")
 	fs.BoolVar(&d.Repair, "repair", d.Repair, "move records when members come and go")
@@ -68,23 +68,18 @@ func (d *Durability) Flags(fs *pflag.FlagSet) {
 
 // check reports every parameter that is out of its range.
 func (d *Durability) check() error {
-	return refuse(gripes(
+	return refuse(append(d.Setup.faults(), gripes(
 		gripe(d.Nodes >= 2, "-nodes is %d, must be at least 2", d.Nodes),
-		gripe(d.LeafSet >= 2 && d.LeafSet <= 128 && d.LeafSet%2 == 0, "-leafset is %d, must be even and 2 to 128", d.LeafSet),
-		gripe(d.DigitBits >= 1 && d.DigitBits <= 8, "-bits is %d, must be 1 to 8", d.DigitBits),
-		gripe(d.JoinRate > 0 || d.Perfect, "-joinrate is %g, must be positive", d.JoinRate),
-		gripe(d.Loss >= 0 && d.Loss < 1, "-loss is %g, must be at least 0 and less than 1", d.Loss),
-		gripe(d.Jitter >= 0, "-jitter is %g, must not be negative", d.Jitter),
 		gripe(d.Replicas >= 1 && 2*d.Replicas <= d.LeafSet, "-replicas is %d, must be 1 to %d, half of the leaf set", d.Replicas, d.LeafSet/2),
 		gripe(d.Records >= 1 && d.Records <= maxRecords, "-records is %d, must be 1 to %d", d.Records, maxRecords),
 		gripe(d.Size >= leastSize && d.Size <= mostSize, "-size is %d, must be %d to %d", d.Size, leastSize, mostSize),
 		gripe(d.Session >= time.Minute, "-session is %v, must be at least a minute", d.Session),
 		gripe(d.Leave >= 0 && d.Leave <= 1, "-leave is %g, must be 0 to 1", d.Leave),
 		gripe(d.For > 0, "-for is %v, must be positive", d.For),
-		gripe(d.Quiet >= 0, "-quiet is %v, must not be negative", d.Quiet),
+		gripe(d.Quiet >= 0, "-calm is %v, must not be negative", d.Quiet),
 		gripe(d.Sample >= time.Second, "-sample is %v, must be at least a second", d.Sample),
 		gripe(d.Reads >= 0 && d.Reads <= 1000, "-reads is %g, must be 0 to 1000", d.Reads),
-	))
+	)...))
 }
 
 // Run writes the records, lets nodes come and go, and then lets the ring settle.

@@ -3,7 +3,6 @@ package experiment
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -14,21 +13,23 @@ import (
 
 // Setup is the ring that an experiment starts from. Experiments embed it.
 type Setup struct {
-	Nodes     int
-	LeafSet   int
-	DigitBits int
-	Seed      uint64
-	Topology  string // a name that sim.OpenTopology knows
-	Perfect   bool
-	Blind     bool
-	JoinRate  float64 // joins per second and hundred members
-	Loss      float64
-	Jitter    float64
+	Nodes       int
+	LeafSet     int
+	DigitBits   int
+	Seed        uint64
+	Topology    string // a name that sim.OpenTopology knows
+	Perfect     bool
+	Coordinates bool
+	Heartbeat   time.Duration
+	JoinRate    float64 // joins per second and hundred members
+	Loss        float64
+	Jitter      float64
 }
 
 // newSetup returns the settings of the paper: b=4 and L=16 on a random plane.
 func newSetup() Setup {
-	return Setup{Nodes: 1000, LeafSet: 16, DigitBits: 4, Seed: 1, Topology: "plane", JoinRate: 10}
+	return Setup{Nodes: 1000, LeafSet: 16, DigitBits: 4, Seed: 1, Topology: "plane", JoinRate: 10,
+		Coordinates: true, Heartbeat: 5 * time.Second}
 }
 
 // Flags adds a flag for every setting.
@@ -39,7 +40,9 @@ func (s *Setup) Flags(fs *pflag.FlagSet) {
 	fs.Uint64Var(&s.Seed, "seed", s.Seed, "seed of all randomness")
 	fs.StringVar(&s.Topology, "topology", s.Topology, `where the nodes are: "plane", "sphere", "regions", or a file with a matrix of round trips`)
 	fs.BoolVar(&s.Perfect, "perfect", s.Perfect, "start from perfect tables instead of joins")
-	fs.BoolVar(&s.Blind, "blind", s.Blind, "nodes have no network coordinates, only the round trips they measure")
+	fs.BoolVar(&s.Coordinates, "coordinates", s.Coordinates,
+		"predict round trips by network coordinates, as nodes behind a host do; otherwise only measured ones count")
+	fs.DurationVar(&s.Heartbeat, "heartbeat", s.Heartbeat, "time between two signs of life to the left neighbour")
 	fs.Float64Var(&s.JoinRate, "joinrate", s.JoinRate, "nodes that join a second for every hundred members, while the ring is built")
 	fs.Float64Var(&s.Loss, "loss", s.Loss, "share of the packets that are lost")
 	fs.Float64Var(&s.Jitter, "jitter", s.Jitter, "share of its latency by which a packet may be late")
@@ -53,6 +56,19 @@ func (s *Setup) built() string {
 	return "joins"
 }
 
+// faults returns what is wrong with the settings that all experiments have
+// in common.
+func (s *Setup) faults() []error {
+	return gripes(
+		gripe(s.LeafSet >= 2 && s.LeafSet <= 128 && s.LeafSet%2 == 0, "-leafset is %d, must be even and 2 to 128", s.LeafSet),
+		gripe(s.DigitBits >= 1 && s.DigitBits <= 8, "-bits is %d, must be 1 to 8", s.DigitBits),
+		gripe(s.JoinRate > 0 || s.Perfect, "-joinrate is %g, must be positive", s.JoinRate),
+		gripe(s.Loss >= 0 && s.Loss < 1, "-loss is %g, must be at least 0 and less than 1", s.Loss),
+		gripe(s.Jitter >= 0, "-jitter is %g, must not be negative", s.Jitter),
+		gripe(s.Heartbeat >= 10*time.Millisecond, "-heartbeat is %v, must be at least 10ms", s.Heartbeat),
+	)
+}
+
 // build returns a simulation with a ring of s.Nodes active members, whose leaf
 // sets are exact. change, if set, alters the configuration of the world before.
 func (s *Setup) build(ctx context.Context, p *Progress, change func(*sim.Config)) (*sim.Sim, error) {
@@ -61,10 +77,10 @@ func (s *Setup) build(ctx context.Context, p *Progress, change func(*sim.Config)
 		return nil, err
 	}
 	cfg := sim.Config{Seed: s.Seed, Topology: topology, Jitter: s.Jitter}
-	cfg.Tune = func(i int, c *pastry.Config) {
-		c.LeafSetSize, c.DigitBits = s.LeafSet, s.DigitBits
-		if !s.Blind {
-			c.Proximity = pastry.NewVivaldi("", 1, rand.New(rand.NewPCG(s.Seed, uint64(i))))
+	cfg.Tune = func(_ int, c *pastry.Config) {
+		c.LeafSetSize, c.DigitBits, c.Heartbeat = s.LeafSet, s.DigitBits, s.Heartbeat
+		if s.Coordinates {
+			c.Proximity = pastry.NewVivaldi("", 1, c.Rand)
 		}
 	}
 	if change != nil {

@@ -21,13 +21,12 @@ var static = []Experiment{hopsExperiment, replicasExperiment, failuresExperiment
 // of this kind embed it.
 type Static struct {
 	Setup
-	Lookups     int
-	Settle      time.Duration // virtual time that passes before anything is measured
-	Coordinates bool
+	Lookups int
+	Settle  time.Duration // virtual time that passes before anything is measured
 }
 
 func newStatic() Static {
-	return Static{Setup: newSetup(), Lookups: 20_000, Settle: time.Minute, Coordinates: true}
+	return Static{Setup: newSetup(), Lookups: 20_000, Settle: time.Minute}
 }
 
 // Flags adds a flag for every parameter.
@@ -35,22 +34,15 @@ func (s *Static) Flags(fs *pflag.FlagSet) {
 	s.Setup.Flags(fs)
 	fs.IntVar(&s.Lookups, "lookups", s.Lookups, "messages that are sent, in each part of the experiment")
 	fs.DurationVar(&s.Settle, "settle", s.Settle, "virtual time that the ring is left alone before anything is measured")
-	fs.BoolVar(&s.Coordinates, "coordinates", s.Coordinates,
-		"predict round trips by network coordinates, as nodes behind a host do; otherwise only measured ones count")
 }
 
 // faults returns what is wrong with the parameters.
 func (s *Static) faults() []error {
-	return gripes(
+	return append(s.Setup.faults(), gripes(
 		gripe(s.Nodes >= 2, "-nodes is %d, must be at least 2", s.Nodes),
-		gripe(s.LeafSet >= 2 && s.LeafSet <= 128 && s.LeafSet%2 == 0, "-leafset is %d, must be even and 2 to 128", s.LeafSet),
-		gripe(s.DigitBits >= 1 && s.DigitBits <= 8, "-bits is %d, must be 1 to 8", s.DigitBits),
-		gripe(s.JoinRate > 0 || s.Perfect, "-joinrate is %g, must be positive", s.JoinRate),
-		gripe(s.Loss >= 0 && s.Loss < 1, "-loss is %g, must be at least 0 and less than 1", s.Loss),
-		gripe(s.Jitter >= 0, "-jitter is %g, must not be negative", s.Jitter),
 		gripe(s.Lookups >= 1, "-lookups is %d, must be at least 1", s.Lookups),
 		gripe(s.Settle >= 0, "-settle is %v, must not be negative", s.Settle),
-	)
+	)...)
 }
 
 // gripe returns nil if all is well, and otherwise the error that says what is not.
@@ -76,12 +68,7 @@ func (s *Static) open(ctx context.Context, p *Progress, see func(i int, v *pastr
 		tune := cfg.Tune
 		cfg.Tune = func(i int, c *pastry.Config) {
 			tune(i, c)
-			if !s.Coordinates {
-				return
-			}
-			v := pastry.NewVivaldi("", 0, c.Rand)
-			c.Proximity = v
-			if see != nil {
+			if v, ok := c.Proximity.(*pastry.Vivaldi); ok && see != nil {
 				see(i, v)
 			}
 		}

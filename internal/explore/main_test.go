@@ -11,7 +11,7 @@ var (
 	nodeCount  = flag.Int("nodes", 0, "search rings of this many nodes alone; nodes of a walk")
 	stepDepth  = flag.Int("depth", 0, "search to this depth; steps of a walk")
 	faultCount = flag.Int("losses", -1, "search with this many packets lost or late, a depth given")
-	walkCount  = flag.Int("walks", 120, "number of random walks")
+	walkCount  = flag.Int("walks", 600, "number of random walks")
 	walkSeed   = flag.Uint64("seed", 0, "take this walk alone, and print its steps")
 )
 

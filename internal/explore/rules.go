@@ -19,14 +19,26 @@ func (l *lab) bootstrap() (set uint16) {
 	return set
 }
 
-// judge keeps account of whether the ring suffers from a false suspicion.
+// judge keeps account of whether the ring is in a state for which less is promised.
 func (l *lab) judge(w *world) {
 	switch {
-	case w.suspected():
+	case w.suspected() || w.deaths >= l.LeafSetSize/2 && w.bereft():
 		w.tainted = true
-	case w.tainted && !w.joining() && l.consistent(w):
-		w.tainted = false
+	case (w.tainted || w.deaths > 0) && !w.joining() && l.consistent(w):
+		w.tainted, w.deaths = false, 0
 	}
+}
+
+// bereft reports whether some active node has lost a whole side of its leaf set.
+func (w *world) bereft() bool {
+	for i, v := range w.nodes {
+		for _, side := range v.sides {
+			if w.active(i) && len(side) > 0 && !slices.ContainsFunc(side, w.runs) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // suspected reports whether a node that runs takes another for dead wrongly.

@@ -65,14 +65,24 @@ func (l *lab) settle(w *world, watch func(Choice)) (time.Duration, error) {
 	}
 }
 
-// settles tries whether w becomes exact and stays as it is.
+// settles tries whether w becomes exact without faults.
 func (l *lab) settles(w *world) (time.Duration, error) {
 	c := w.clone()
-	c.live, c.faults, c.crashes = true, 0, 0
+	c.live = true
 	for i, v := range c.nodes {
-		if c.runs(i) {
-			c.nodes[i] = l.alive(v)
+		c.nodes[i] = l.alive(v)
+	}
+	l.calm(c)
+	return l.settle(c, nil)
+}
+
+// calm ends the faults and crashes. Where there was no member, all begin to join
+// who have not: a ring comes about only when several do.
+func (l *lab) calm(w *world) {
+	w.faults, w.crashes = 0, 0
+	for i := range w.nodes {
+		if c := (Choice{Kind: Start, Node: int8(i)}); len(l.Members) == 0 && l.can(w, c) {
+			l.take(w, c)
 		}
 	}
-	return l.settle(c, nil)
 }

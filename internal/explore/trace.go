@@ -9,16 +9,19 @@ import (
 	"github.com/secondbit/pastry"
 )
 
+// maxShown is how many steps are printed at either end of a long trace.
+const maxShown = 150
+
 // Print writes the steps to a fault one to a line, and what the nodes are in the
 // end.
 func (f *Fault) Print(to io.Writer, cfg Config) {
 	l := newLab(cfg)
 	w := l.begin()
-	from, taken := w.now, 0
-	fmt.Fprintf(to, "%d nodes, members %v, L=%d\n", l.Nodes, l.Members, l.LeafSetSize)
+	from := w.now
+	var lines []string
 	after := func(was *world, what string) {
-		taken++
-		fmt.Fprintf(to, "%4d %8.3fs  %s%s\n", taken, time.Duration(w.now-from).Seconds(), what, l.effects(was, w))
+		lines = append(lines, fmt.Sprintf("%4d %8.3fs  %s%s",
+			len(lines)+1, time.Duration(w.now-from).Seconds(), what, l.effects(was, w)))
 	}
 	for _, c := range f.Path {
 		was, what := w.clone(), l.describe(w, c)
@@ -26,8 +29,7 @@ func (f *Fault) Print(to io.Writer, cfg Config) {
 		after(was, what)
 	}
 	if f.Settling {
-		fmt.Fprintln(to, "     without further faults:")
-		w.faults, w.crashes = 0, 0
+		l.calm(w)
 		var was *world
 		var what string
 		l.settle(w, func(c Choice) {
@@ -37,6 +39,18 @@ func (f *Fault) Print(to io.Writer, cfg Config) {
 			was, what = w.clone(), l.describe(w, c)
 		})
 		after(was, what)
+	}
+	fmt.Fprintf(to, "%d nodes, members %v, L=%d\n", l.Nodes, l.Members, l.LeafSetSize)
+	for i, line := range lines {
+		if i == len(f.Path) {
+			fmt.Fprintln(to, "     without further faults:")
+		}
+		if skipped := len(lines) - 2*maxShown; i == maxShown && skipped > 0 {
+			fmt.Fprintf(to, "     %d steps more\n", skipped)
+		}
+		if i < maxShown || i >= len(lines)-maxShown {
+			fmt.Fprintln(to, line)
+		}
 	}
 	for i, v := range w.nodes {
 		switch {

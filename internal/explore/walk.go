@@ -47,7 +47,7 @@ func RandomWalk(cfg Config) Walk {
 	r.Time = time.Duration(w.now - from)
 	if r.Fault == nil {
 		var err error
-		w.faults, w.crashes = 0, 0
+		l.calm(w)
 		if r.Took, err = l.settle(w, nil); err != nil {
 			r.Fault = &Fault{Err: err, Path: path, Settling: true}
 		}
@@ -129,7 +129,7 @@ func replay(cfg Config, steps []Choice) *Fault {
 			return &Fault{Err: err, Path: path}
 		}
 	}
-	w.faults, w.crashes = 0, 0
+	l.calm(w)
 	if _, err := l.settle(w, nil); err != nil {
 		return &Fault{Err: err, Path: path, Settling: true}
 	}

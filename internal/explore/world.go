@@ -20,6 +20,7 @@ type world struct {
 	rests   int              // left
 	wrong   [maxNodes]uint16 // nodes that each found dead while they ran, and has not heard since
 	tainted bool             // see doc.go
+	deaths  int              // since the ring was last consistent
 	live    bool             // its nodes are its own
 }
 
@@ -131,6 +132,7 @@ func (l *lab) take(w *world, c Choice) {
 		w.up &^= 1 << c.Node
 		w.crashed |= 1 << c.Node
 		w.crashes--
+		w.deaths++
 		w.flying = slices.DeleteFunc(w.flying, func(f flight) bool { return f.to == int(c.Node) })
 	case Wait:
 		if l.resting(w) {
@@ -208,7 +210,7 @@ func mix(h, v uint64) uint64 {
 
 // hash tells w from other worlds, for all that can happen next.
 func (l *lab) hash(w *world) uint64 {
-	h := mix(uint64(w.up)<<16|uint64(w.crashed), uint64(w.faults)<<32|uint64(w.crashes)<<16|uint64(w.rests&0x7fff)<<1|boolBit(w.tainted))
+	h := mix(uint64(w.up)<<16|uint64(w.crashed), uint64(w.faults)<<32|uint64(w.crashes)<<16|uint64(w.rests&0xff)<<8|uint64(w.deaths)<<1|boolBit(w.tainted))
 	for i, v := range w.nodes {
 		if w.runs(i) {
 			h = mix(h, v.hash)
