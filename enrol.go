@@ -25,13 +25,24 @@ func (n *RawNode) Enrol(now Time, known []Acquaintance, out []Action) []Action {
 		n.acquaint(a)
 	}
 	n.ready(StateActive)
+	n.settleDown()
+	return n.take()
+}
+
+// settleDown makes the node look after its tables as one does that has been a
+// member for long, and not one that has just joined.
+func (n *RawNode) settleDown() {
+	rounds := 2 * n.table.Rows()
+	n.rows.exchanges, n.rows.wait = rounds+1, n.cfg.RowExchange/time.Duration(max(2, rounds))
 	n.leafWait = n.cfg.LeafExchange
-	if n.leafWait > 0 {
+	if n.cfg.RowExchange > 0 {
+		n.arm(timerRows, n.jitter(n.rows.wait))
+	}
+	if n.cfg.LeafExchange > 0 {
 		n.arm(timerLeaves, n.jitter(n.leafWait))
 	}
 	n.arm(timerMonitor, n.cfg.Heartbeat)
 	n.arm(timerHeartbeat, n.cfg.Heartbeat/2+time.Duration(n.rng.Int64N(int64(n.cfg.Heartbeat)/2)))
-	return n.take()
 }
 
 // acquaint lets a member into the tables as if it had just answered a probe.

@@ -51,6 +51,7 @@ type joining struct {
 	seq      uint64     // of that question
 	sentAt   Time
 	tries    int
+	again    Time // when giver, who has refused, may be asked again
 }
 
 // lease is a neighbour's grant as the joiner holds it.
@@ -225,8 +226,12 @@ func (n *RawNode) requestGrant() {
 			n.restart()
 			return
 		}
-		if !n.fresh(j.leases[side], c) {
-			n.askGrant(side, n.peer(c))
+		if p := n.peer(c); !n.fresh(j.leases[side], c) {
+			if p == j.giver && n.now < j.again {
+				n.step(time.Duration(j.again - n.now))
+			} else {
+				n.askGrant(side, p)
+			}
 			return
 		}
 	}
@@ -261,6 +266,10 @@ func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
 		n.contradict(from, p.Contacts)
 	}
 	n.considerAll(p.Contacts)
+	pause := n.jitter(time.Duration(from.rtt.smoothed) + 50*time.Millisecond)
+	if p.Code != CodeOK {
+		j.again = n.now + Time(pause)
+	}
 	if len(n.leafProbes) > 0 {
 		n.step(n.cfg.JoinTimeout) // joinStep goes on
 		return
@@ -269,7 +278,7 @@ func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
 		n.requestGrant()
 		return
 	}
-	n.step(n.jitter(time.Duration(from.rtt.smoothed) + 50*time.Millisecond))
+	n.step(pause)
 }
 
 // contradict tells a neighbour which of the nodes it names were found dead.

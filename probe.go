@@ -33,6 +33,7 @@ type probe struct {
 	limit int  // tries after which the node counts as dead
 	hurry bool // a message waits for the outcome
 	told  bool // somebody else told that it is dead
+	spare bool // its end was put off for a message under way
 
 	excused int // how often the last try's time was prolonged because of a stall
 }
@@ -117,7 +118,25 @@ func (n *RawNode) probeDue(id ring.ID, seq uint64) {
 		n.sendProbe(p)
 		return
 	}
+	if due := n.awaited(p); due > n.now && !heard && !p.probe.spare {
+		p.probe.spare, p.probe.due = true, due
+		n.timers.push(timer{at: due, kind: timerProbe, id: id, ref: seq})
+		return
+	}
 	n.endProbe(p, heard)
+}
+
+// awaited returns until when the peer may acknowledge what was handed to it since
+// the last try, zero if that is nothing. A message that has just left is one more
+// try, and must not reach a live node after somebody else was given it.
+func (n *RawNode) awaited(p *peerState) (due Time) {
+	last := p.probe.sent[len(p.probe.sent)-1].at
+	for _, t := range n.pending { // order does not matter: the latest is taken
+		if t.to == p && t.tries == 1 && t.sentAt > last {
+			due = max(due, t.due)
+		}
+	}
+	return due
 }
 
 // probeLeft notes that the last try has left only now, after a dial, so that

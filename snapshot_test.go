@@ -21,7 +21,7 @@ var snapshotFields = []struct {
 		"relays deliveries answers held reqRTT join grants dead lost lostNext candidate asking leafProbes rows tuning " +
 		"exchanges leafWait lookedUp strained strainedAt handing closing farewell kept owed seq - cfg rng out stats"},
 	{peerState{}, "c state live connected handed cutOff known heard sent rtt version compared period probe epoch - said"},
-	{probe{}, "seq why want row begun sent due tries limit hurry told excused"},
+	{probe{}, "seq why want row begun sent due tries limit hurry told spare excused"},
 	{sending{}, "seq at"},
 	{rtt{}, "smoothed variance least"},
 	{transit{}, "in pkt to fixed tried tries firstAt sentAt due excused expires done"},
@@ -34,7 +34,7 @@ var snapshotFields = []struct {
 	{grave{}, "at epoch"},
 	{lease{}, "from at"},
 	{joining{}, "phase started first seeds round seeking best improved pool asked prospect leases asking giver seq sentAt " +
-		"tries gen - places"},
+		"tries gen again - places"},
 	{rowRepair{}, "repaired filled exchanges wait"},
 	{tuning{}, "period own since failures next oldest tuned"},
 	{LeafSet{}, "smaller larger version - self half all down up"},

@@ -94,6 +94,7 @@ func (e *snapshotter) probe(pr *probe) {
 	e.int(int64(pr.limit))
 	e.bool(pr.hurry)
 	e.bool(pr.told)
+	e.bool(pr.spare)
 	e.int(int64(pr.excused))
 }
 
@@ -152,6 +153,7 @@ func (e *snapshotter) joining(n *RawNode) {
 	e.own(j.seq)
 	e.time(j.sentAt)
 	e.int(int64(j.tries))
+	e.time(j.again)
 }
 
 // peerRef encodes whom a pointer means, and whether the node still knows it by

@@ -13,7 +13,7 @@ import (
 func (n *RawNode) suspect(t *transit) {
 	n.hurry(t.to)
 	first := t.to.probe.tries == 1
-	if first {
+	if first && !n.granted(t.to.c.ID) { // a joiner acknowledges only when it is active
 		t.to.probe.limit = max(1, n.cfg.ProbeTries-1) // what was not acknowledged counts as one
 	}
 	if t.in.Kind != KindRoute || !n.leaves.Covers(t.in.Msg.Key) {
