@@ -21,8 +21,8 @@ messages for these keys that help to find out.`,
 	{
 		name: "skew", title: "Popular keys",
 		text:     `Lookups of keys of which few are wanted often: how evenly the nodes share the work.`,
-		lines:    []string{"skew -nodes 5000 -sweep zipf=0,0.8,1.1"},
-		estimate: 6 * time.Minute,
+		lines:    []string{"skew -nodes 2000 -sweep zipf=0,0.8,1.1"},
+		estimate: 2 * time.Minute,
 	},
 	{
 		name: "failures", title: "A tenth falls silent",
@@ -46,35 +46,46 @@ messages for these keys that help to find out.`,
 		name: "topologies", title: "Routes on other networks",
 		text: `The same ring on a random plane, on a sphere with access links, and with round trips measured between regions
 of a cloud.`,
-		lines:    []string{"hops -nodes 5000 -sweep topology=plane,sphere,regions"},
-		estimate: 8 * time.Minute,
+		lines:    []string{"hops -nodes 2000 -sweep topology=plane,sphere,regions"},
+		estimate: 2 * time.Minute,
 	},
 	{
 		name: "records", title: "Records under churn",
 		text:     `What becomes of records in 24 hours of churn with sessions of an hour, without anybody publishing them again.`,
-		lines:    []string{"records"},
-		estimate: 30 * time.Minute,
+		lines:    []string{"records -nodes 500 -records 5000"},
+		estimate: 12 * time.Minute,
 	},
 	{
 		name: "hops", title: "Hops and stretch",
 		text:     `Lookups from node to node, each ring built by the joins of all its nodes.`,
-		lines:    []string{"hops -sweep nodes=1000,5000,10000,20000,100000"},
-		estimate: 40 * time.Minute,
+		lines:    []string{"hops -seed 7 -sweep nodes=1000,5000,10000,20000,100000"},
+		estimate: 25 * time.Minute,
 	},
 	{
 		name: "perfect", title: "A million nodes",
 		text:     `Lookups from node to node in a ring that no joins built: every node starts with perfect tables.`,
-		lines:    []string{"hops -perfect -nodes 1000000 -settle 0s"},
-		estimate: 40 * time.Minute,
+		lines:    []string{"hops -perfect -nodes 1000000 -settle 0s -lookups 5000"},
+		estimate: 10 * time.Minute,
+	},
+	{
+		name: "traffic", title: "What looking after a ring costs",
+		text: `Control packets at the sessions of the Gnutella trace, with signs of life as often as by default and as seldom as
+MSPastry gave them.`,
+		lines:    []string{"churn -session 138m -lookups 20000 -sweep heartbeat=5s,30s"},
+		estimate: 8 * time.Minute,
 	},
 	{
 		name: "churn", title: "Churn",
-		text: `10,000 nodes that come and go, with sessions from five minutes to ten hours, on a network that loses nothing and
+		text: `1,000 nodes that come and go, with sessions from five minutes to ten hours, on a network that loses nothing and
 on one that loses every twentieth packet.`,
-		lines: []string{
-			"churn -lookups 1000000 -sweep loss=0,0.05 -sweep session=5m,15m,30m,1h,2h,10h",
-			"churn -lookups 1000000 -session 138m",
-		},
-		estimate: 12 * time.Hour,
+		lines:    []string{"churn -nodes 1000 -lookups 20000 -rate 0.1 -sweep loss=0,0.05 -sweep session=5m,15m,30m,1h,2h,10h"},
+		estimate: 10 * time.Minute,
+	},
+	{
+		name: "consistency", title: "A million lookups under churn",
+		text: `10,000 nodes with sessions of half an hour, on a network that loses nothing and on one that loses every twentieth
+packet: how many lookups of a million are lost, or delivered by a node that is not the root.`,
+		lines:    []string{"churn -lookups 1000000 -rate 0.1 -sweep loss=0,0.05"},
+		estimate: 15 * time.Minute,
 	},
 }
