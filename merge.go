@@ -26,11 +26,9 @@ func (n *RawNode) mourn(c *Contact) {
 	n.lost = append(n.lost, c)
 }
 
-// seekLost tries one of the lost contacts. In a large ring each node does so more
-// seldom, since there are more who do.
+// seekLost tries one of the lost contacts.
 func (n *RawNode) seekLost() {
-	crowd := min(max(n.leaves.EstimateSize()/64, 1), 10)
-	n.arm(timerMerge, n.jitter(time.Duration(crowd*float64(n.cfg.MergeInterval))))
+	n.arm(timerMerge, n.jitter(n.cfg.MergeInterval))
 	all := append(slices.Clone(n.lost), n.join.seeds...)
 	for range all {
 		n.lostNext = (n.lostNext + 1) % len(all)

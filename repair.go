@@ -104,7 +104,7 @@ func (n *RawNode) exchangeLeaves() {
 		n.ask(n.peer(c), whyExchange, WantLeaves, 0)
 	}
 	n.exchanges++
-	n.leafWait = min(8*max(n.leafWait, settleTime), max(n.cfg.LeafExchange, settleTime))
+	n.leafWait = min(2*max(n.leafWait, settleTime), max(n.cfg.LeafExchange, settleTime))
 	if n.cfg.LeafExchange > 0 {
 		n.arm(timerLeaves, n.jitter(n.leafWait))
 	}
