@@ -79,6 +79,7 @@ func TestChurn(t *testing.T) {
 
 // TestChurnDeterministic runs the same seed twice, and another one.
 func TestChurnDeterministic(t *testing.T) {
+	long(t)
 	t.Parallel()
 	run := func(seed uint64) *ChurnReport {
 		return runChurn(t, smallChurn(func(c *Churn) { c.Seed, c.Loss, c.Leave, c.Lookups = seed, 0.02, 0.3, 500 }))
@@ -99,6 +100,7 @@ func TestChurnDeterministic(t *testing.T) {
 // TestChurnDetects takes away what keeps the ring consistent. The figures must
 // show it.
 func TestChurnDetects(t *testing.T) {
+	long(t)
 	t.Parallel()
 	tests := []struct {
 		name  string

@@ -33,6 +33,7 @@ func TestFailures(t *testing.T) {
 
 // TestMoreFailuresShow crashes so many that the leaf sets of some are gone.
 func TestMoreFailuresShow(t *testing.T) {
+	long(t)
 	few, many := smallFailures(), smallFailures()
 	few.Fail, many.Fail = .05, .4
 	a, b := run[*FailuresReport](t, few), run[*FailuresReport](t, many)

@@ -44,6 +44,7 @@ func TestFlash(t *testing.T) {
 }
 
 func TestFlashDeterministic(t *testing.T) {
+	long(t)
 	t.Parallel()
 	run := func() *FlashReport { return runFlash(t, func(f *Flash) { f.Seed, f.Loss, f.Joiners = 5, 0.01, 30 }) }
 	if diff := cmp.Diff(run(), run(), cmpopts.IgnoreFields(Header{}, "WallTime")); diff != "" {
@@ -53,6 +54,7 @@ func TestFlashDeterministic(t *testing.T) {
 
 // TestFlashDetects gives joiners no time: the ring cannot take them in.
 func TestFlashDetects(t *testing.T) {
+	long(t)
 	t.Parallel()
 	r := runFlash(t, func(f *Flash) {
 		f.Joiners, f.Limit = 20, 20*time.Second

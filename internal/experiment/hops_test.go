@@ -84,6 +84,7 @@ func TestJitterCountsAsDelayOnly(t *testing.T) {
 }
 
 func TestKeysAreNotNodes(t *testing.T) {
+	long(t)
 	h := smallHops()
 	h.Keys = true
 	keys, nodes := run[*HopsReport](t, h), run[*HopsReport](t, smallHops())
@@ -100,6 +101,7 @@ func TestKeysAreNotNodes(t *testing.T) {
 
 // TestCoordinatesMatter shows that the figures tell good tables from bad ones.
 func TestCoordinatesMatter(t *testing.T) {
+	long(t)
 	without := smallHops()
 	without.Coordinates = false
 	bad, good := run[*HopsReport](t, without), run[*HopsReport](t, smallHops())

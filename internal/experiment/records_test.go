@@ -38,6 +38,7 @@ func runDurability(t *testing.T, d *Durability) *DurabilityReport {
 // acknowledged may be lost, nothing that is there may be said not to be, and in
 // the end every record is on its r members and nowhere else.
 func TestRecordsNoneLost(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -75,6 +76,7 @@ func TestRecordsNoneLost(t *testing.T) {
 
 // TestRecordsLost takes away what keeps the records: the oracle must notice.
 func TestRecordsLost(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -109,6 +111,7 @@ func TestRecordsLost(t *testing.T) {
 
 // TestRecordsDeterministic runs the same seed twice, and another.
 func TestRecordsDeterministic(t *testing.T) {
+	long(t)
 	t.Parallel()
 	report := func(seed uint64) string {
 		d := smallDurability(func(d *Durability) { d.Leave, d.Loss, d.For = 0.3, 0.01, 8*time.Minute })
@@ -155,6 +158,7 @@ func TestRecordsQuiet(t *testing.T) {
 // TestRecordsAccounts holds what is reported against itself and against what the
 // members hold.
 func TestRecordsAccounts(t *testing.T) {
+	long(t)
 	t.Parallel()
 	d := smallDurability(func(d *Durability) { d.Leave = 0.2 })
 	a := newArchive(d)

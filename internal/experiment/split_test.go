@@ -62,6 +62,7 @@ func TestSplit(t *testing.T) {
 }
 
 func TestSplitDeterministic(t *testing.T) {
+	long(t)
 	t.Parallel()
 	run := func() *SplitReport { return runSplit(t, func(s *Split) { s.Seed, s.Loss = 6, 0.01 }) }
 	if diff := cmp.Diff(run(), run(), cmpopts.IgnoreFields(Header{}, "WallTime")); diff != "" {
@@ -72,6 +73,7 @@ func TestSplitDeterministic(t *testing.T) {
 // TestSplitDetects lets nobody look for the lost part: the rings stay two, and
 // each delivers what the other should.
 func TestSplitDetects(t *testing.T) {
+	long(t)
 	t.Parallel()
 	r := runSplit(t, func(s *Split) {
 		s.Limit = time.Minute

@@ -88,6 +88,7 @@ func flat(t *testing.T, r Report) map[string]any {
 }
 
 func TestSameSeedSameReport(t *testing.T) {
+	long(t)
 	for name, make := range smallRuns {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,6 +103,7 @@ func TestSameSeedSameReport(t *testing.T) {
 }
 
 func TestOtherSeedOtherReport(t *testing.T) {
+	long(t)
 	one, two := smallHops(), smallHops()
 	two.Seed++
 	if a, b := run[*HopsReport](t, one), run[*HopsReport](t, two); a.MeanHops == b.MeanHops && a.Stretch == b.Stretch {
@@ -297,5 +299,14 @@ func TestPaperAt(t *testing.T) {
 		if got := paperAt(paperHops, tt.nodes); got != tt.want {
 			t.Errorf("paperAt(%d) = %q, want %q", tt.nodes, got, tt.want)
 		}
+	}
+}
+
+// long leaves out a test under -short, with which the race detector runs: a simulation
+// has one goroutine, and takes ten times as long under it.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long")
 	}
 }

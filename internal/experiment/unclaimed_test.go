@@ -53,6 +53,7 @@ func TestUnclaimed(t *testing.T) {
 }
 
 func TestUnclaimedDeterministic(t *testing.T) {
+	long(t)
 	t.Parallel()
 	run := func() *UnclaimedReport {
 		u := smallUnclaimed(false)
@@ -67,6 +68,7 @@ func TestUnclaimedDeterministic(t *testing.T) {
 // TestUnclaimedDetects takes the heartbeats away: keys then stay unclaimed until
 // something else, such as an exchange of leaf sets, finds the dead node.
 func TestUnclaimedDetects(t *testing.T) {
+	long(t)
 	t.Parallel()
 	u := smallUnclaimed(true)
 	sound := runUnclaimed(t, u)

@@ -43,6 +43,9 @@ var searches = []struct {
 func TestSearch(t *testing.T) {
 	for _, tt := range searches {
 		cfg := tt.cfg
+		if testing.Short() && (cfg.Nodes == 4 || cfg.Faults > 1) {
+			continue // a search has one goroutine, and takes ten times as long under the race detector
+		}
 		if *nodeCount > 0 && cfg.Nodes != *nodeCount {
 			continue
 		}

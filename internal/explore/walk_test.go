@@ -22,6 +22,9 @@ func walkConfig(seed uint64) Config {
 // TestWalks takes random walks on rings of 5 to 12 nodes.
 func TestWalks(t *testing.T) {
 	first, n := uint64(1), *walkCount
+	if testing.Short() {
+		n = min(n, 20)
+	}
 	if *walkSeed != 0 {
 		first, n = *walkSeed, 1
 	}
