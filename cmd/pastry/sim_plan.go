@@ -52,7 +52,7 @@ of a cloud.`,
 	{
 		name: "records", title: "Records under churn",
 		text:     `What becomes of records in 24 hours of churn with sessions of an hour, without anybody publishing them again.`,
-		lines:    []string{"records -nodes 500 -records 5000"},
+		lines:    []string{"records -nodes 300 -records 3000"},
 		estimate: 12 * time.Minute,
 	},
 	{
@@ -85,7 +85,7 @@ on one that loses every twentieth packet.`,
 		name: "consistency", title: "A million lookups under churn",
 		text: `10,000 nodes with sessions of half an hour, on a network that loses nothing and on one that loses every twentieth
 packet: how many lookups of a million are lost, or delivered by a node that is not the root.`,
-		lines:    []string{"churn -lookups 1000000 -rate 0.1 -sweep loss=0,0.05"},
+		lines:    []string{"churn -lookups 1000000 -rate 0.2 -warmup 5m -sweep loss=0,0.05"},
 		estimate: 15 * time.Minute,
 	},
 }
