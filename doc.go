@@ -69,11 +69,13 @@
 //
 // # Guarantees
 //
-// A message is delivered only by an active member that is the root of its key,
-// as long as no live member is taken for dead by all its neighbours; a node that
-// is still joining delivers nothing. It is delivered once, unless the member
-// that delivered it crashes before its answer is back: then the next root may
-// deliver it again, as nobody can tell that from a crash before.
+// A message is delivered only by an active member that is the root of its key; a
+// node that is still joining delivers nothing. While a live member is taken for
+// dead by another, or half a leaf set has died at once, two members can be root of
+// one key, until that is corrected, joins begun meanwhile are over and leaf sets
+// are exact again. It is delivered once, unless the member that delivered it
+// crashes before its answer is back: then the next root may deliver it again, as
+// nobody can tell that from a crash before.
 //
 // Every call ends, by the deadline of its context or within a minute if it has
 // none, with the answer or an error that says why there is none; a call about a
@@ -121,6 +123,7 @@
 //   - Members hold at most what [WithRecordLimits] says; beyond that they refuse
 //     records, and of too many providers of one content drop those that expire
 //     first. The bandwidth of repair is bounded, see [WithRepairBandwidth].
-//   - r, see [WithReplication], is at most L/2.
+//   - r, see [WithReplication], is at most L/2; at L/2, repair of records moves
+//     about three times as much as with a leaf set of two more.
 //   - All nodes of a ring should agree on L, b and r, and on validators.
 package pastry
