@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/secondbit/pastry/ring"
 )
@@ -69,5 +70,69 @@ func TestNeighborhoodAgainstModel(t *testing.T) {
 		if !slices.EqualFunc(got, want, func(c *Contact, m model) bool { return c.ID == m.id }) {
 			t.Fatalf("set is %v, want %v", points(got), want)
 		}
+	}
+}
+
+// foretold is a Proximity that predicts round trips to some.
+type foretold map[ring.ID]time.Duration
+
+func (foretold) Observe(*Contact, time.Duration) {}
+func (foretold) Coordinate() []float32           { return nil }
+
+func (f foretold) Distance(c *Contact, rtt time.Duration) (time.Duration, bool) {
+	if rtt <= 0 {
+		rtt = f[c.ID]
+	}
+	return rtt, rtt > 0
+}
+
+// TestNeighborhoodCandidates has a node be named whose entry of the table has a
+// nearer one. It is probed if it is predicted to be clearly nearer than the
+// farthest of the neighborhood set, which is 10 ms away.
+func TestNeighborhoodCandidates(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		predict time.Duration // zero for none
+		member  bool          // it is in the neighborhood set, and in no table
+		busy    bool          // others are being probed first
+		want    int
+	}{
+		{"clearly nearer", 5 * time.Millisecond, false, false, 1},
+		{"just clearly nearer", 8*time.Millisecond - 2, false, false, 1},
+		{"hardly nearer", 8 * time.Millisecond, false, false, 0},
+		{"farther", 20 * time.Millisecond, false, false, 0},
+		{"no prediction", 0, false, false, 0},
+		{"member already", 5 * time.Millisecond, true, false, 0},
+		{"clearly nearer, later", 5 * time.Millisecond, false, true, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			prediction := foretold{}
+			s := newScript(t, 500, func(c *Config) { c.Proximity = prediction })
+			s.step(Input{Kind: InJoin})
+			for _, at := range []int{300, 400, 600, 700} {
+				know(s.n, contactAt(point(at)), 10*time.Millisecond)
+			}
+			know(s.n, contactAt(point(900)), time.Millisecond)
+			if tt.member {
+				know(s.n, contactAt(point(910)), tt.predict)
+				s.n.table.Remove(point(910))
+			}
+			s.n.take()
+			s.n.stopWaiting()
+			s.now += Time(s.n.cfg.Heartbeat)
+			prediction[point(910)] = tt.predict
+			if tt.busy {
+				s.n.asking += maxAsking
+			}
+			s.n.consider(contactAt(point(910)))
+			if tt.busy {
+				s.n.asking -= maxAsking
+				s.n.pumpCandidates()
+			}
+			s.out = s.n.take()
+			if got := len(s.sentTo(910, KindProbe)); got != tt.want {
+				t.Errorf("it is probed %d times, want %d", got, tt.want)
+			}
+		})
 	}
 }

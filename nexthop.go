@@ -16,8 +16,9 @@ import (
 // unless a usable neighbour shares still more digits with key, or lies so close to
 // it that its leaf set must span it, and is not much of a detour; failing all
 // these, any neighbour that matches as long a prefix as n and is closer, the rare
-// case. So a table hop lengthens the prefix and every other hop shrinks ring
-// distance.
+// case, and at last the closest leaf: a joiner that n granted its place is no
+// usable neighbour yet, but may be closer than n to a key beyond it. So a table
+// hop lengthens the prefix and every other hop shrinks ring distance.
 //
 // Contacts for which skip returns true are passed over; skip may be nil.
 // NextHop does not allocate or change n. See Rowstron and Druschel (2001),

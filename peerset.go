@@ -110,7 +110,8 @@ func (s *peerSet) all() func(yield func(*peerState) bool) {
 	}
 }
 
-// removeIf takes out every peer for which f returns true.
+// removeIf takes out every peer for which f returns true. While it runs peers
+// cannot be found behind the holes it leaves, so f must not look into the set.
 func (s *peerSet) removeIf(f func(*peerState) bool) {
 	left := 0
 	for i := range s.slots {

@@ -147,12 +147,11 @@ func tuneMemory() func() {
 	}
 }
 
-// memoryTaken returns how much memory was ever taken from the system.
+// memoryTaken returns the most memory that the process ever took.
 func memoryTaken() string {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	if m.Sys < 1<<30 {
-		return fmt.Sprintf("%d MiB", m.Sys>>20)
+	peak := experiment.PeakMemory()
+	if peak < 1<<30 {
+		return fmt.Sprintf("%d MiB", peak>>20)
 	}
-	return fmt.Sprintf("%.1f GiB", float64(m.Sys)/(1<<30))
+	return fmt.Sprintf("%.1f GiB", float64(peak)/(1<<30))
 }

@@ -29,8 +29,9 @@ stayed up. The delay runs from sending to delivery, with all timeouts and
 reroutes; direct is the one-way delay between the two ends. Control packets are
 all but the Routes, Replies and Acks of lookups.
 
-Held against MSPastry (Castro, Costa and Rowstron, DSN 2004), which had the same
-workload: b=4, L=32, 10,000 nodes, a lookup every 100 seconds and node.`,
+Held against MSPastry (Castro, Costa and Rowstron, DSN 2004), whose workload was a
+similar one: b=4, L=32, 10,000 nodes, a lookup every 100 seconds and node. Here L
+is 24 unless -leafset says otherwise, and -rate may be higher.`,
 	New:     func() Run { return newChurn() },
 	Figures: churnFigures,
 }

@@ -49,6 +49,7 @@ type Header struct {
 	WallTime    float64 `json:"wall_seconds"`
 	Events      uint64  `json:"events"`
 	Packets     uint64  `json:"packets"`
+	PeakMemory  uint64  `json:"peak_memory_bytes,omitempty"` // of the process up to then, runs before included
 }
 
 // Head returns the header itself; reports embed it.

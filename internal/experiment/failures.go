@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -20,9 +21,11 @@ random keys by live nodes are measured three times: before, all at the very inst
 of the crash, so that each starts with nothing repaired, and after a time for
 repair. Hops are those of the path that delivered. Measured besides are how long
 it takes until all leaf sets are exact again, and what the repair costs: packets of
-probes and warnings, less those sent in an equally long time before with the same
-lookups, for each node that failed. A call is a packet that asks or tells, its
-answer left out, to compare with the remote procedure calls of the paper.
+probes and warnings sent in the time for repair, less those that the same nodes
+sent in the equally long time after it with as many lookups, for each node that
+failed. Nodes that have been at rest for longer probe less, so that this is rather
+too much than too little. A call is a packet that asks or tells, its answer left
+out, to compare with the remote procedure calls of the paper.
 
 Held against Rowstron and Druschel (2001), section 3.4.`,
 	New:     func() Run { return newFailures() },
@@ -72,6 +75,7 @@ type FailuresReport struct {
 	Lost        int      `json:"lost"`
 	Wrong       int      `json:"wrong"`
 	Problems    []string `json:"problems,omitempty"`
+	Faults      []string `json:"faults,omitempty"` // what must never happen
 
 	HopsBefore          float64 `json:"mean_hops_before"`
 	HopsUnrepaired      float64 `json:"mean_hops_unrepaired"`
@@ -121,16 +125,14 @@ func (f *Failures) Run(ctx context.Context, p *Progress) (Report, error) {
 	}
 	t := newTrips(ctx, world)
 	r := &FailuresReport{Coordinates: f.Coordinates, Fail: f.Fail, Failed: f.failed(), Lookups: f.Lookups}
-	at := upkeepSent(world, nil)
 	before, err := f.burst(t, p, "before the crash")
 	if err != nil {
 		return nil, err
 	}
-	idle := upkeepSent(world, nil).less(at)
 
 	live := f.crash(world)
 	r.countHolders(world, live)
-	at = upkeepSent(world, live)
+	crashing := upkeepSent(world, live)
 	crashed := world.Now()
 	r.ExactAfter = -1
 	watchExact(world, crashed, f.Repair, &r.ExactAfter)
@@ -138,19 +140,20 @@ func (f *Failures) Run(ctx context.Context, p *Progress) (Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	spent := upkeepSent(world, live).less(at)
+	mended := upkeepSent(world, live)
+	spent := mended.less(crashing)
 
 	repaired, err := f.burst(t, p, "after repair")
 	if err != nil {
 		return nil, err
 	}
+	idle := upkeepSent(world, live).less(mended)
 	r.fill(&before, &unrepaired, &repaired)
-	quiet := float64(len(live)) / float64(f.Nodes) // of the idle traffic, the dead send none
-	extra := func(spent, idle uint64) float64 { return (float64(spent) - quiet*float64(idle)) / float64(r.Failed) }
+	extra := func(spent, idle uint64) float64 { return (float64(spent) - float64(idle)) / float64(r.Failed) }
 	r.Calls, r.Packets = extra(spent.calls, idle.calls), extra(spent.packets, idle.packets)
 	r.Probes, r.Warnings = extra(spent.probes, idle.probes), extra(spent.warnings, idle.warnings)
 	r.DeadInTable = deadEntries(world, live)
-	r.Lost, r.Wrong, r.Problems = t.lost, t.wrong, t.problems
+	r.Lost, r.Wrong, r.Problems, r.Faults = t.lost, t.wrong, t.problems, history(world)
 	r.Header = f.header("failures", world, began)
 	return r, nil
 }
@@ -333,7 +336,7 @@ func (r *FailuresReport) Rows() []Row {
 	if r.ExactAfter < 0 {
 		exact = "not within the time for repair"
 	}
-	return append(rows,
+	rows = append(rows,
 		Row{"leaf sets exact again after", exact, ""},
 		Row{"calls for repair, a failed node", fmt.Sprintf("%.1f", r.Calls), paper(paperRepairCalls)},
 		Row{"  of these, probes", fmt.Sprintf("%.1f", r.Probes), ""},
@@ -343,4 +346,5 @@ func (r *FailuresReport) Rows() []Row {
 		Row{"  of these, in the leaf set", fmt.Sprintf("%.1f", r.LeafHolders), ""},
 		Row{"dead nodes left in a routing table", fmt.Sprintf("%.2f", r.DeadInTable), ""},
 		Row{"repaired: lookups that met a missing table entry", percent(r.NoEntry), ""})
+	return slices.Concat(rows, remarks("problem", r.Problems), remarks("fault", r.Faults))
 }

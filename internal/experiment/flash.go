@@ -141,7 +141,7 @@ func (r *FlashReport) Rows() []Row {
 		{Name: "ring exact after", Value: exact},
 	}
 	rows = append(rows, r.Coming.rows()...)
-	return slices.Concat(rows, r.Lookups.rows(), r.Traffic.rows(""))
+	return slices.Concat(rows, r.Lookups.rows(), r.Traffic.rows(""), r.Lookups.remarks())
 }
 
 // flashFigures draws the distribution of the time to join.

@@ -3,6 +3,7 @@ package experiment
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -48,6 +49,7 @@ type HopsReport struct {
 	Lost           int       `json:"lost"`
 	Wrong          int       `json:"wrong"`
 	Problems       []string  `json:"problems,omitempty"`
+	Faults         []string  `json:"faults,omitempty"` // what must never happen
 	MeanHops       float64   `json:"mean_hops"`
 	MaxHops        int       `json:"max_hops"`
 	Distribution   []float64 `json:"distribution"`      // share of lookups by hops, from none
@@ -90,7 +92,7 @@ func (h *Hops) Run(ctx context.Context, p *Progress) (Report, error) {
 	if err := t.send(p, fmt.Sprintf("%d lookups", h.Lookups), h.Lookups, h.gap(), draw); err != nil {
 		return nil, err
 	}
-	r.Lost, r.Wrong, r.Problems = t.lost, t.wrong, t.problems
+	r.Lost, r.Wrong, r.Problems, r.Faults = t.lost, t.wrong, t.problems, history(world)
 	m.report(r)
 	if err := h.survey(ctx, p, world, r); err != nil {
 		return nil, err
@@ -226,7 +228,7 @@ func (r *HopsReport) Rows() []Row {
 	for i, l := range r.HopLengths {
 		rows = append(rows, Row{fmt.Sprintf("delay of link %d", i+1), fmt.Sprintf("%.1f ms", l), ""})
 	}
-	return append(rows,
+	rows = append(rows,
 		Row{"direct delay, mean", fmt.Sprintf("%.1f ms", r.Direct), ""},
 		Row{"delay until delivery, mean", fmt.Sprintf("%.1f ms", r.Delay), ""},
 		Row{"delay until delivery, p50 / p90 / p99", fmt.Sprintf("%.1f / %.1f / %.1f ms", r.DelayP50, r.DelayP90, r.DelayP99), ""},
@@ -236,6 +238,7 @@ func (r *HopsReport) Rows() []Row {
 		Row{"delay to table entries over the least possible", fmt.Sprintf("%.3f", r.EntryRatio), ""},
 		Row{"table entries a row that are not the best possible", fmt.Sprintf("%.2f", r.SuboptimalARow), paper("under 1 at 5,000 nodes")},
 	)
+	return slices.Concat(rows, remarks("problem", r.Problems), remarks("fault", r.Faults))
 }
 
 // paperOfHops returns the paper's share of lookups with this many hops.

@@ -49,7 +49,7 @@ type Lookups struct {
 	Incidents []string `json:"incidents,omitempty"`
 	// Faults is what must never happen, such as a second delivery while who
 	// delivered first is alive. Empty if nothing did.
-	Faults string `json:"faults,omitempty"`
+	Faults []string `json:"faults,omitempty"`
 }
 
 // rows returns the counts for people.
@@ -67,6 +67,11 @@ func (l *Lookups) rows() []Row {
 		{Name: "delay p50, p90, p99, p99.9, most", Value: fmt.Sprintf("%.0f, %.0f, %.0f, %.0f, %.0f ms",
 			l.DelayP50, l.DelayP90, l.DelayP99, l.DelayP999, l.DelayMax)},
 	}
+}
+
+// remarks returns what went wrong, line by line.
+func (l *Lookups) remarks() []Row {
+	return append(remarks("incident", l.Incidents), remarks("fault", l.Faults)...)
 }
 
 // lookup is one message whose fate is not decided yet.
@@ -172,7 +177,7 @@ func (l *ledger) deliver(d sim.Delivery, m *pastry.Routed) sim.Reply {
 	if !right {
 		lk.wrong = true
 		l.lastWrong = d.At
-		lk.book.incident("wrong: key %v, sent by node %d at %.3fs, delivered by node %d at %.3fs after %d hops; its root is node %d (delivery %d)",
+		l.incident(lk.book, "wrong: key %v, sent by node %d at %.3fs, delivered by node %d at %.3fs after %d hops; its root is node %d (delivery %d)",
 			lk.key, lk.origin, lk.sent.Seconds(), d.Node, d.At.Seconds(), d.Hops, root, lk.deliveries)
 	} else if lk.deliveries == 1 {
 		lk.book.measure(d.At-lk.sent, l.world.Direct(lk.origin, d.Node), d.Hops)
@@ -237,14 +242,15 @@ func (l *ledger) settle(id pastry.MessageID) {
 		if lk.ended {
 			how = lk.code.String()
 		}
-		s.incident("lost: key %v, sent by node %d at %.3fs, never delivered (%s); its root is now node %d",
+		l.incident(s, "lost: key %v, sent by node %d at %.3fs, never delivered (%s); its root is now node %d",
 			lk.key, lk.origin, lk.sent.Seconds(), how, l.truth(lk.origin, lk.key))
 	}
 }
 
-func (b *book) incident(format string, args ...any) {
+// incident adds a line about a lookup that went wrong to its book.
+func (l *ledger) incident(b *book, format string, args ...any) {
 	if len(b.Incidents) < maxIncidents {
-		b.Incidents = append(b.Incidents, fmt.Sprintf(format, args...))
+		b.Incidents = append(b.Incidents, fmt.Sprintf("seed %d: ", l.world.Seed)+fmt.Sprintf(format, args...))
 	}
 }
 
@@ -282,9 +288,7 @@ func (l *ledger) account(b *book) Lookups {
 	s.DelayP50, s.DelayP90 = milliseconds(rank(b.delays, 0.5)), milliseconds(rank(b.delays, 0.9))
 	s.DelayP99, s.DelayP999 = milliseconds(rank(b.delays, 0.99)), milliseconds(rank(b.delays, 0.999))
 	s.DelayMax = milliseconds(rank(b.delays, 1))
-	if err := l.world.CheckHistory(); err != nil {
-		s.Faults = err.Error()
-	}
+	s.Faults = history(l.world)
 	return s
 }
 

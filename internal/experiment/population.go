@@ -32,7 +32,6 @@ type population struct {
 	counts     Coming
 	took       []time.Duration // from being told to join to being active
 	lastActive time.Duration   // when the last one became active
-	ended      bool
 }
 
 // Coming counts who came and went.
@@ -70,10 +69,8 @@ func (p *population) exponential(mean time.Duration) time.Duration {
 // await waits for the next arrival.
 func (p *population) await() {
 	p.world.After(p.exponential(p.session/time.Duration(p.size)), func() {
-		if !p.ended {
-			p.arrive()
-			p.await()
-		}
+		p.arrive()
+		p.await()
 	})
 }
 
@@ -108,7 +105,7 @@ func (p *population) depart(i int) {
 	}
 	p.world.After(p.exponential(p.session), func() {
 		switch {
-		case p.ended || !p.world.Up(i):
+		case !p.world.Up(i):
 		case p.rng.Float64() < p.leave && p.world.Active(i):
 			p.counts.Left++
 			p.world.Leave(i)

@@ -19,18 +19,23 @@ var replicasExperiment = Experiment{
 	Short: "whether lookups that any replica may answer reach the nearest",
 	Long: `Any of the k nodes closest to a key may answer a lookup of it. Measured is which of
 them does, the nearest to the origin, the second nearest and so on by delay, in
-several ways that get the same lookups:
+several ways that get the same lookups. Two are those of nodes as they are:
 
   first        prefix routing that ends at the first replica it meets
   reads        as records are read: an origin that sees all replicas asks the one
                nearest to itself, any other asks the root
+
+The others are proposals, which no node follows yet:
+
   sight        the first node on the way that sees all replicas hands the lookup to
                the one nearest to itself
   coordinates  the same, but to the one nearest to the origin, judged by the network
                coordinates of the origin, carried in the lookup, and of the replicas
-  handed       the same, and a root that gets a lookup hands it on in this way, too
+  handed       the same, and a root that gets a lookup hands it on in this way, too;
+               the time between the two journeys is left out
 
-Held against Rowstron and Druschel (2001), section 3.3.`,
+Held against Rowstron and Druschel (2001), section 3.3: "first" against prefix
+routing alone, the proposals against the paper's heuristic.`,
 	New:     func() Run { return newReplicas() },
 	Figures: replicasFigures,
 }
@@ -47,7 +52,7 @@ type Replicas struct {
 }
 
 func newReplicas() *Replicas {
-	r := &Replicas{Static: newStatic(), Replicas: 5, Way: "handed"}
+	r := &Replicas{Static: newStatic(), Replicas: 5, Way: "reads"}
 	r.Nodes, r.DigitBits, r.LeafSet = 10_000, 3, 8
 	return r
 }
@@ -71,6 +76,14 @@ const (
 	wayCoordinates
 	wayHanded
 )
+
+// label returns the name of a way as reports for people have it.
+func label(way string) string {
+	if slices.Index(ways, way) >= waySight {
+		return "proposal: " + way
+	}
+	return way
+}
 
 // byCoordinates reports whether a way goes by coordinates.
 func byCoordinates(way byte) bool { return way == wayCoordinates || way == wayHanded }
@@ -117,7 +130,7 @@ func (r *Replicas) Run(ctx context.Context, p *Progress) (Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report := &ReplicasReport{Coordinates: r.Coordinates, Replicas: r.Replicas, Lookups: r.Lookups, Lost: t.lost, Wrong: t.wrong, Problems: t.problems, Way: r.Way}
+	report := &ReplicasReport{Coordinates: r.Coordinates, Replicas: r.Replicas, Lookups: r.Lookups, Lost: t.lost, Wrong: t.wrong, Problems: t.problems, Faults: history(world), Way: r.Way}
 	report.fill(finds)
 	report.Header = r.header("replicas", world, began)
 	return report, nil

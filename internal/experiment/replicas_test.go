@@ -30,13 +30,22 @@ func TestAllInSight(t *testing.T) {
 	}
 }
 
+func TestReplicasPaper(t *testing.T) {
+	r := &ReplicasReport{Header: Header{DigitBits: 3, LeafSet: 8}, Replicas: 5}
+	for i, want := range []string{"68 %", "", "76 %", "76 %", "76 %"} {
+		if got := r.paper(ways[i], 1); got != want {
+			t.Errorf("beside %s stands %q, want %q", ways[i], got, want)
+		}
+	}
+}
+
 func TestReplicaWays(t *testing.T) {
 	report := run[*ReplicasReport](t, smallReplicas())
 	reads, sight, coordinates, handed := &report.Ways[wayReads], &report.Ways[waySight], &report.Ways[wayCoordinates], &report.Ways[wayHanded]
 	if coordinates.upTo(1) <= reads.upTo(1) || coordinates.upTo(2) <= sight.upTo(2) || handed.upTo(1) <= coordinates.upTo(1) {
 		t.Errorf("shares of lookups that find the nearest: %+v", report.Ways)
 	}
-	if report.Nearest1 != handed.upTo(1) || report.Nearest2 != handed.upTo(2) || report.Prefix1 != report.Ways[wayFirst].upTo(1) {
+	if report.Nearest1 != reads.upTo(1) || report.Nearest2 != reads.upTo(2) || report.Prefix1 != report.Ways[wayFirst].upTo(1) {
 		t.Errorf("the report says %v and %v for %+v", report.Nearest1, report.Nearest2, report.Ways)
 	}
 	if handed.AtRoot >= coordinates.AtRoot || handed.MeanHops <= coordinates.MeanHops {

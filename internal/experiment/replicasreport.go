@@ -17,6 +17,7 @@ type ReplicasReport struct {
 	Lost        int           `json:"lost"`
 	Wrong       int           `json:"wrong"`
 	Problems    []string      `json:"problems,omitempty"`
+	Faults      []string      `json:"faults,omitempty"` // what must never happen
 	Way         string        `json:"way"`              // of the three that follow
 	Nearest1    float64       `json:"nearest_1"`        // share answered by the nearest replica
 	Nearest2    float64       `json:"nearest_2"`        // share answered by one of the two nearest
@@ -120,28 +121,34 @@ func (r *ReplicasReport) Rows() []Row {
 	}
 	for i := range r.Ways {
 		w := &r.Ways[i]
+		name := label(w.Way)
 		for n := 1; n <= len(w.Nearest); n++ {
-			what := fmt.Sprintf("%s: answered by one of the %d nearest", w.Way, n)
+			what := fmt.Sprintf("%s: answered by one of the %d nearest", name, n)
 			if n == 1 {
-				what = w.Way + ": answered by the nearest replica"
+				what = name + ": answered by the nearest replica"
 			}
 			rows = append(rows, Row{what, percent(w.upTo(n)), r.paper(w.Way, n)})
 		}
 		rows = append(rows,
-			Row{w.Way + ": hops, mean", fmt.Sprintf("%.3f", w.MeanHops), ""},
-			Row{w.Way + ": delay until a replica has it, mean", fmt.Sprintf("%.1f ms", w.Delay), ""},
-			Row{w.Way + ": answered by the root", percent(w.AtRoot), ""})
+			Row{name + ": hops, mean", fmt.Sprintf("%.3f", w.MeanHops), ""},
+			Row{name + ": delay until a replica has it, mean", fmt.Sprintf("%.1f ms", w.Delay), ""},
+			Row{name + ": answered by the root", percent(w.AtRoot), ""})
 	}
-	return append(rows, Row{"direct delay to the nearest replica, mean", fmt.Sprintf("%.1f ms", r.Ways[0].Least), ""})
+	rows = append(rows, Row{"direct delay to the nearest replica, mean", fmt.Sprintf("%.1f ms", r.Ways[0].Least), ""})
+	return slices.Concat(rows, remarks("problem", r.Problems), remarks("fault", r.Faults))
 }
 
-// paper returns the paper's share for one of the n nearest.
+// paper returns the paper's share for one of the n nearest. It has none for reads.
 func (r *ReplicasReport) paper(way string, n int) string {
 	if r.Replicas != 5 || r.DigitBits != 3 || r.LeafSet != 8 || n > 2 {
 		return ""
 	}
-	if way == "first" {
+	switch way {
+	case ways[wayFirst]:
 		return paperShare(paperPrefix[n-1])
+	case ways[wayReads]:
+		return ""
+	default:
+		return paperShare(paperHeuristic[n-1])
 	}
-	return paperShare(paperHeuristic[n-1])
 }

@@ -214,7 +214,7 @@ func (r *SplitReport) Rows() []Row {
 		{Name: "one exact ring after healing", Value: after(r.Merged)},
 		{Name: "last wrong delivery after healing", Value: after(r.LastWrong)},
 	}
-	return slices.Concat(rows, r.Lookups.rows(), r.Traffic.rows(""))
+	return slices.Concat(rows, r.Lookups.rows(), r.Traffic.rows(""), remarks("incident while split", r.SplitTold), r.Lookups.remarks())
 }
 
 // splitFigures draws the time to become one ring again by how long the network

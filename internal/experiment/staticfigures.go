@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -32,7 +33,7 @@ func sweep[R Report](reports []R, name func(R) string, y func(R) float64) []Seri
 	var series []Series
 	for _, n := range names {
 		points := curves[n]
-		slices.SortFunc(points, func(a, b Point) int { return int(a.X - b.X) })
+		slices.SortFunc(points, func(a, b Point) int { return cmp.Compare(a.X, b.X) })
 		series = append(series, Series{Name: n, Points: points})
 	}
 	return series
@@ -121,7 +122,7 @@ func replicasFigures(reports []Report) []Figure {
 	f := Figure{Name: "replicas-nearest", Title: "Lookups answered by one of the n nearest replicas", X: "n", Y: "share of lookups"}
 	for _, r := range rs {
 		for _, w := range r.Ways {
-			s := Series{Name: fmt.Sprintf("%s, %d nodes, k=%d, %s", w.Way, r.Nodes, r.Replicas, setting(&r.Header))}
+			s := Series{Name: fmt.Sprintf("%s, %d nodes, k=%d, %s", label(w.Way), r.Nodes, r.Replicas, setting(&r.Header))}
 			for i, y := range w.Nearest {
 				s.Points = append(s.Points, Point{float64(i + 1), y})
 			}

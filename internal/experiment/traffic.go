@@ -36,15 +36,16 @@ type Traffic struct {
 	MeanActive     float64 `json:"mean_active"` // nodes
 }
 
-// rows returns the traffic for people.
+// rows returns the traffic for people. paper is the literature's figure for control
+// packets, acknowledgements included.
 func (t *Traffic) rows(paper string) []Row {
 	line := func(name string, v float64) Row { return Row{Name: name, Value: fmt.Sprintf("%.4f /s/node", v)} }
-	control := line("control packets", t.Control)
-	control.Paper = paper
+	withAcks := line("  with acknowledgements and resends", t.ControlAndAcks)
+	withAcks.Paper = paper
 	return []Row{
 		{Name: "active nodes, mean", Value: fmt.Sprintf("%.0f", t.MeanActive)},
-		control,
-		line("  with acknowledgements and resends", t.ControlAndAcks),
+		line("control packets", t.Control),
+		withAcks,
 		line("  of joining nodes", t.Joining),
 		line("  heartbeats", t.Heartbeats),
 		line("  probes for life and distance", t.Alive),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/secondbit/pastry"
@@ -20,12 +21,11 @@ const maxDescribed = 10
 
 // trip is a lookup that has ended.
 type trip struct {
-	msg      *pastry.Routed
-	from     int
-	path     []int         // the nodes passed, from the origin to who delivered it; only the origin if nobody did
-	took     time.Duration // until it was delivered
-	answered time.Duration // until the origin knew
-	ok       bool          // delivered, and the origin knows
+	msg  *pastry.Routed
+	from int
+	path []int         // the nodes passed, from the origin to who delivered it; only the origin if nobody did
+	took time.Duration // until it was delivered
+	ok   bool          // delivered, and the origin knows
 }
 
 // hops returns the links crossed.
@@ -83,7 +83,7 @@ func (t *trips) end(m *sim.Message) {
 		for _, p := range d.Path[len(d.Path)-d.Hops:] {
 			r.path = append(r.path, t.world.Index(p))
 		}
-		r.took, r.answered = d.At-m.Sent, m.Latency()
+		r.took = d.At - m.Sent
 	} else {
 		t.lost++
 		code := "the origin is gone"
@@ -104,6 +104,29 @@ func (t *trips) describe(format string, args ...any) {
 		line := fmt.Sprintf("seed %d: ", t.world.Seed) + fmt.Sprintf(format, args...)
 		t.problems = append(t.problems, line)
 	}
+}
+
+// history returns what must never have happened in a world but did, the first
+// such things.
+func history(world *sim.Sim) []string {
+	err := world.CheckHistory()
+	if err == nil {
+		return nil
+	}
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = fmt.Sprintf("seed %d: %s", world.Seed, line)
+	}
+	return lines
+}
+
+// remarks returns a row of the given name for each line.
+func remarks(name string, lines []string) []Row {
+	var rows []Row
+	for _, line := range lines {
+		rows = append(rows, Row{Name: name, Value: line})
+	}
+	return rows
 }
 
 // errEmpty is returned when there is nobody to send a lookup.

@@ -22,13 +22,14 @@ var unclaimedExperiment = Experiment{
 	Short: "how long the keys of a dead node have no root",
 	Long: `In a quiet ring, -deaths random nodes fall silent, one after the other; each is
 replaced by a new one. Measured is the time from the death until the keys of the
-dead node have a root again.
+dead node have a root again. They fall to its two neighbours; each is measured by
+the last key that falls to it, and both must claim theirs.
 
-With -passive the ring is only looked at: the keys are claimed once the new roots
-on both sides, asked in their heads, would deliver a message for them. No message
-helps to find out, so that this is what heartbeats and probes alone achieve.
-Otherwise a message for the dead node's id is sent from a random node every
--every, and the keys are claimed when one of them is delivered by the new root.
+With -passive the ring is only looked at: the keys are claimed once both new roots,
+asked in their heads, would deliver a message for theirs. No message helps to find
+out, so that this is what heartbeats and probes alone achieve. Otherwise a message
+for either key is sent from a random node every -every until one of them is
+delivered by the new root; the keys are claimed when this is so of both.
 
 The traffic is that of the whole time, deaths and joins included.
 
@@ -55,7 +56,7 @@ func (u *Unclaimed) Flags(fs *pflag.FlagSet) {
 	u.Unrest.Flags(fs)
 	fs.IntVar(&u.Deaths, "deaths", u.Deaths, "nodes that fall silent")
 	fs.BoolVar(&u.Passive, "passive", u.Passive, "send no messages that would help to find the dead")
-	fs.DurationVar(&u.Every, "every", u.Every, "time between two messages for the keys of a dead node")
+	fs.DurationVar(&u.Every, "every", u.Every, "time between two messages for the same key of a dead node")
 	fs.DurationVar(&u.Pause, "pause", u.Pause, "virtual time from the claim of the keys to the next death, a quarter more or less")
 }
 
@@ -132,9 +133,9 @@ type deaths struct {
 func (d *deaths) next(ctx context.Context) error {
 	dead := d.world.RandomActive()
 	id, died := d.world.ID(dead), d.world.Now()
-	holders := d.holders(dead)
+	holders, keys := d.holders(dead), d.parted(dead)
 	d.world.Crash(dead)
-	claimed := d.watch(id)
+	claimed := d.watch(keys)
 	took, forgot := unclaimedLimit, unclaimedLimit
 	for d.world.Now()-died < unclaimedLimit && (took == unclaimedLimit || d.Passive && forgot == unclaimedLimit) {
 		if err := ctx.Err(); err != nil {
@@ -180,24 +181,43 @@ func (d *deaths) forgot(holders []int, id ring.ID) bool {
 	})
 }
 
-// watch returns a function that reports whether the keys of a node that has just
-// died are claimed.
-func (d *deaths) watch(id ring.ID) (claimed func() bool) {
-	if d.Passive {
-		one := ring.FromUint64s(0, 1)
-		return func() bool { return d.claims(id.Sub(one)) && d.claims(id.Add(one)) }
+// parted returns two keys of a node that have different roots without it, just
+// below and just above the midpoint between its neighbours. That is always in the
+// node's range, which leads from the midpoint to the one to that to the other.
+func (d *deaths) parted(i int) (keys [2]ring.ID) {
+	id := d.world.ID(i)
+	var others []ring.ID
+	for _, j := range d.world.Actives() {
+		if j != i {
+			others = append(others, d.world.ID(j))
+		}
 	}
-	delivered := false
-	d.ledger.told = func(lk *lookup, at sim.Delivery, right bool) {
-		d.meter.hops += at.Hops
-		delivered = delivered || right && lk.key == id
-	}
-	d.ask(id, func() bool { return delivered })
-	return func() bool { return delivered }
+	below := slices.MinFunc(others, func(a, b ring.ID) int { return ring.Clockwise(a, id).Compare(ring.Clockwise(b, id)) })
+	above := slices.MinFunc(others, func(a, b ring.ID) int { return ring.Clockwise(id, a).Compare(ring.Clockwise(id, b)) })
+	mid, one := below.Add(ring.Clockwise(below, above).Half()), ring.FromUint64s(0, 1)
+	return [2]ring.ID{mid.Sub(one), mid.Add(one)}
 }
 
-// claims reports whether the root of a key holds itself for it. The keys right
-// beside the dead node's id belong to its two neighbours now.
+// watch returns a function that reports whether the new roots of two keys of a node
+// that has just died have claimed them.
+func (d *deaths) watch(keys [2]ring.ID) (claimed func() bool) {
+	if d.Passive {
+		return func() bool { return d.claims(keys[0]) && d.claims(keys[1]) }
+	}
+	var delivered [2]bool
+	d.ledger.told = func(lk *lookup, at sim.Delivery, right bool) {
+		d.meter.hops += at.Hops
+		for i, key := range keys {
+			delivered[i] = delivered[i] || right && lk.key == key
+		}
+	}
+	for i, key := range keys {
+		d.ask(key, func() bool { return delivered[i] })
+	}
+	return func() bool { return delivered[0] && delivered[1] }
+}
+
+// claims reports whether the root of a key holds itself for it.
 func (d *deaths) claims(key ring.ID) bool {
 	_, other := d.world.Node(d.world.Root(key)).NextHop(key, nil)
 	return !other
@@ -258,7 +278,7 @@ func (r *UnclaimedReport) Rows() []Row {
 	} else {
 		rows = append(rows, r.Lookups.rows()...)
 	}
-	return append(rows, r.Traffic.rows("")...)
+	return slices.Concat(rows, r.Traffic.rows(""), r.Lookups.remarks())
 }
 
 // unclaimedFigures draws the distribution of the times.

@@ -52,6 +52,29 @@ func TestUnclaimed(t *testing.T) {
 	}
 }
 
+// TestParted looks who is the root of the keys before and after the death.
+func TestParted(t *testing.T) {
+	t.Parallel()
+	u := smallUnclaimed(true)
+	u.Perfect = true
+	world, err := u.open(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deaths{Unclaimed: u, stage: newStage(world, u.Seed, u.TTL)}
+	for range 20 {
+		dead := world.RandomActive()
+		keys := d.parted(dead)
+		if a, b := world.Root(keys[0]), world.Root(keys[1]); a != dead || b != dead {
+			t.Errorf("the roots are nodes %d and %d, want %d", a, b, dead)
+		}
+		world.Crash(dead)
+		if a, b := world.Root(keys[0]), world.Root(keys[1]); a == b {
+			t.Errorf("both keys of node %d fall to node %d", dead, a)
+		}
+	}
+}
+
 func TestUnclaimedDeterministic(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -60,7 +83,7 @@ func TestUnclaimedDeterministic(t *testing.T) {
 		u.Deaths, u.Loss, u.Seed = 3, 0.02, 9
 		return runUnclaimed(t, u)
 	}
-	if diff := cmp.Diff(run(), run(), cmpopts.IgnoreFields(Header{}, "WallTime")); diff != "" {
+	if diff := cmp.Diff(run(), run(), cmpopts.IgnoreFields(Header{}, "WallTime", "PeakMemory")); diff != "" {
 		t.Errorf("the same seed gives another report:\n%s", diff)
 	}
 }

@@ -1,0 +1,33 @@
+package experiment
+
+import (
+	"bytes"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// PeakMemory returns the most memory in bytes that the process ever had resident.
+// Where /proc does not tell, it is what the Go runtime has taken from the system.
+func PeakMemory() uint64 {
+	status, _ := os.ReadFile("/proc/self/status")
+	if peak := highWater(status); peak > 0 {
+		return peak
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Sys
+}
+
+// highWater returns the peak that a status file of /proc names, zero if there is
+// none.
+func highWater(status []byte) uint64 {
+	for line := range bytes.Lines(status) {
+		if peak, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
+			kib, _ := strconv.ParseUint(strings.TrimSuffix(string(bytes.TrimSpace(peak)), " kB"), 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}

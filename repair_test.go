@@ -1,0 +1,128 @@
+package pastry
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/secondbit/pastry/ring"
+)
+
+// TestTableProbes has everybody be silent: a primary is probed after one period,
+// a contact that no message is routed to, a spare or a node that is merely near,
+// after eight.
+func TestTableProbes(t *testing.T) {
+	s := forwarder(t) // 910 is a spare of 900
+	near := know(s.n, contactAt(point(905)), time.Millisecond)
+	s.n.table.Remove(near.c.ID)
+	s.n.stopWaiting()
+	s.n.tuning.period, s.n.tuning.tuned = time.Minute, 1<<60 // never tuned again
+	s.n.arm(timerTable, 0)
+	start, got := s.now, make(map[int]int) // periods until the first probe
+	for s.now < start+Time(12*time.Minute) {
+		s.wait(time.Second)
+		to, _ := s.sent(KindProbe)
+		for _, at := range points(to) {
+			if _, before := got[at]; !before {
+				got[at] = int((s.now - start) / Time(time.Minute))
+			}
+		}
+		s.answerProbes()
+	}
+	want := map[int]int{300: 1, 400: 1, 600: 1, 700: 1, 900: 1, 910: idlePeriods, 905: idlePeriods}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("periods until the first probe (-got +want):\n%s", diff)
+	}
+}
+
+// rowQuestion is what exchangeRows asks, when, and whom.
+type rowQuestion struct {
+	want Want
+	row  int
+	at   Time
+	to   *Contact
+}
+
+// rowQuestions returns the next questions, which are answered with nothing new.
+func (s *script) rowQuestions(count int) (qs []rowQuestion) {
+	s.t.Helper()
+	for len(qs) < count {
+		at, ok := s.n.Deadline()
+		if !ok {
+			s.t.Fatalf("after %d questions nothing is waited for", len(qs))
+		}
+		s.wait(time.Duration(at - s.now))
+		to, ps := s.sent(KindProbe)
+		for i, p := range ps {
+			qs = append(qs, rowQuestion{p.Want, p.Row, s.now, to[i]})
+			s.n.endProbe(s.n.peers.get(to[i].ID), true)
+		}
+	}
+	return qs
+}
+
+// exchanger is a node with two rows of more than four, the last the nearest, that
+// has just joined and does nothing but exchange rows.
+func exchanger(t *testing.T) *script {
+	s := newScript(t, 500, func(c *Config) { c.NeighborhoodSize = 8 })
+	s.step(Input{Kind: InJoin})
+	for i, at := range []int{100, 200, 300, 400, 600, 700, 800, 900, 510, 520, 530, 540, 550, 560} {
+		know(s.n, contactAt(point(at)), time.Duration(20-i)*time.Millisecond)
+	}
+	if s.n.table.Rows() != 2 {
+		t.Fatalf("the table has %d rows, want 2", s.n.table.Rows())
+	}
+	s.n.take()
+	s.n.stopWaiting()
+	s.n.arm(timerRows, s.n.rows.wait)
+	return s
+}
+
+// TestRowExchangePace has every row asked for once in quick succession, then ever
+// more seldom, until a round of all takes RowExchange.
+func TestRowExchangePace(t *testing.T) {
+	s := exchanger(t)
+	const most = 150 * time.Second // 10 min for two rows and as many neighborhood sets
+	want := []time.Duration{1: time.Second, time.Second, time.Second, time.Second, // the quick pass
+		2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, 64 * time.Second,
+		128 * time.Second, most, most, most}
+	qs := s.rowQuestions(len(want))
+	for i := 1; i < len(want); i++ {
+		got := time.Duration(qs[i].at - qs[i-1].at)
+		if got < want[i]*3/4 || got > want[i]*5/4 {
+			t.Errorf("question %d comes after %v, want %v, a quarter more or less", i, got, want[i])
+		}
+	}
+}
+
+// TestRowExchangeTurns has the neighborhood set and the rows asked for in turns,
+// of one of the four nearest among those who know.
+func TestRowExchangeTurns(t *testing.T) {
+	s := exchanger(t)
+	nearest := map[rowQuestion][]int{
+		{want: WantHood}:        {530, 540, 550, 560},
+		{want: WantRow, row: 0}: {600, 700, 800, 900},
+		{want: WantRow, row: 1}: {530, 540, 550, 560},
+	}
+	order := []rowQuestion{{want: WantHood}, {want: WantRow, row: 1}, {want: WantHood}, {want: WantRow, row: 0}}
+	asked := make(map[rowQuestion][]ring.ID)
+	for i, q := range s.rowQuestions(200) {
+		turn := rowQuestion{want: q.want, row: q.row}
+		if want := order[i%len(order)]; turn != want {
+			t.Fatalf("question %d is for %v of row %d, want %v of row %d", i, turn.want, turn.row, want.want, want.row)
+		}
+		if at := points([]*Contact{q.to})[0]; !slices.Contains(nearest[turn], at) {
+			t.Errorf("question %d, for %v of row %d, goes to %d, want one of %v", i, turn.want, turn.row, at, nearest[turn])
+		}
+		if !slices.Contains(asked[turn], q.to.ID) {
+			asked[turn] = append(asked[turn], q.to.ID)
+		}
+	}
+	for turn, all := range asked {
+		if len(all) != nearFew {
+			t.Errorf("%d were asked for %v of row %d, want each of the nearest %d", len(all), turn.want, turn.row, nearFew)
+		}
+	}
+}
