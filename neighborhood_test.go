@@ -120,6 +120,7 @@ func TestNeighborhoodCandidates(t *testing.T) {
 			s.n.take()
 			s.n.stopWaiting()
 			s.now += Time(s.n.cfg.Heartbeat)
+			s.n.now = s.now
 			prediction[point(910)] = tt.predict
 			if tt.busy {
 				s.n.asking += maxAsking

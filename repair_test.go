@@ -84,7 +84,7 @@ func exchanger(t *testing.T) *script {
 // more seldom, until a round of all takes RowExchange.
 func TestRowExchangePace(t *testing.T) {
 	s := exchanger(t)
-	const most = 150 * time.Second // 10 min for two rows and as many neighborhood sets
+	const most = 150 * time.Second                                                 // 10 min for two rows and as many neighborhood sets
 	want := []time.Duration{1: time.Second, time.Second, time.Second, time.Second, // the quick pass
 		2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, 64 * time.Second,
 		128 * time.Second, most, most, most}

@@ -34,7 +34,7 @@ func TestProbeEndPutOff(t *testing.T) {
 			start, got := s.now+Time(50*ms), time.Duration(0)
 			for got == 0 && s.now < start+Time(2*time.Second) {
 				at := time.Duration(s.now - start)
-				if at == 0 {
+				if s.n.now = s.now; at == 0 {
 					s.n.hurry(s.n.peers.get(point(600)))
 				}
 				if i := slices.Index(tt.sent, at); i >= 0 {
