@@ -22,8 +22,11 @@ func reaching(t *testing.T, b int, leaves [4]string, others ...reached) *RawNode
 	}
 	n := knowing(t, hexID("50"), b, 4, ids...)
 	for _, o := range others {
-		p := know(n, contactAt(hexID(o.id)), o.at)
-		if o.at == 0 {
+		at := o.at
+		if at == 0 {
+			at = time.Hour // behind the others in the table
+		}
+		if p := know(n, contactAt(hexID(o.id)), at); o.at == 0 {
 			p.rtt = rtt{}
 		}
 	}

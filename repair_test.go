@@ -31,7 +31,7 @@ func TestTableProbes(t *testing.T) {
 		}
 		s.answerProbes()
 	}
-	want := map[int]int{300: 1, 400: 1, 600: 1, 700: 1, 900: 1, 910: idlePeriods, 905: idlePeriods}
+	want := map[int]int{300: 1, 400: 1, 600: 1, 700: 1, 900: 1, 910: 8, 905: 8}
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Errorf("periods until the first probe (-got +want):\n%s", diff)
 	}
@@ -84,7 +84,8 @@ func exchanger(t *testing.T) *script {
 // more seldom, until a round of all takes RowExchange.
 func TestRowExchangePace(t *testing.T) {
 	s := exchanger(t)
-	const most = 150 * time.Second                                                 // 10 min for two rows and as many neighborhood sets
+	// Two rows and as many neighborhood sets share 10 min.
+	const most = 150 * time.Second
 	want := []time.Duration{1: time.Second, time.Second, time.Second, time.Second, // the quick pass
 		2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, 64 * time.Second,
 		128 * time.Second, most, most, most}

@@ -72,6 +72,7 @@ func TestTriesAfterSilentHop(t *testing.T) {
 			s := forwarder(t)
 			if tt.joiner {
 				s.asks(tt.at, true)
+				s.n.due[timerLeaves], s.n.due[timerMonitor] = 0, 0 // nothing else has it probed
 			}
 			s.routed(tt.at)
 			wantHops(t, "for the hop's keys", s.hops(), tt.at)
