@@ -27,6 +27,7 @@ func runFlash(t *testing.T, change func(f *Flash)) *FlashReport {
 }
 
 func TestFlash(t *testing.T) {
+	long(t)
 	t.Parallel()
 	r := runFlash(t, nil)
 	if r.Active != 120 || r.Joined != 60 || r.Exact < 0 {

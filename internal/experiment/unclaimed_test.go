@@ -28,6 +28,7 @@ func runUnclaimed(t *testing.T, u *Unclaimed) *UnclaimedReport {
 }
 
 func TestUnclaimed(t *testing.T) {
+	long(t)
 	t.Parallel()
 	passive, active := runUnclaimed(t, smallUnclaimed(true)), runUnclaimed(t, smallUnclaimed(false))
 	for _, r := range []*UnclaimedReport{passive, active} {
