@@ -120,7 +120,9 @@ func TestChurnDetects(t *testing.T) {
 			"one silence is death",
 			func(c *Churn) { c.Loss, c.Rate, c.Lookups = 0.05, 0.05, 1200 },
 			func(_ int, c *pastry.Config) { c.ProbeTries = 1 },
-			func(r, sound *ChurnReport) bool { return r.DelayP99 > 2*sound.DelayP99 && r.Stretch > 1.5*sound.Stretch },
+			func(r, sound *ChurnReport) bool {
+				return r.DelayP99 > 2*sound.DelayP99 && r.Stretch > 1.5*sound.Stretch
+			},
 		},
 	}
 	for _, tt := range tests {
