@@ -87,4 +87,5 @@ func (n *RawNode) measured(p *peerState, sample Time) {
 	}
 	p.rtt.observe(sample)
 	n.cfg.Proximity.Observe(p.c, time.Duration(p.rtt.least))
+	n.locate()
 }

@@ -1,6 +1,7 @@
 package pastry
 
 import (
+	"math"
 	"slices"
 
 	"github.com/secondbit/pastry/ring"
@@ -63,14 +64,31 @@ func (n *RawNode) wantsLeaf(id ring.ID) bool {
 }
 
 // worthTable reports whether the entry of c is empty, or c is predicted to be
-// clearly nearer than its primary.
+// clearly nearer than its primary, or there is room beside that in a sparse row.
 func (n *RawNode) worthTable(c *Contact) bool {
 	primary := n.table.Primary(c.ID)
-	if primary == nil {
+	if primary == nil || !n.table.Full(c.ID) && n.sparse(ring.SharedPrefixLen(n.self.ID, c.ID, n.cfg.DigitBits)) {
 		return true
 	}
 	d, ok := n.predict(c)
 	return ok && d < n.distance(primary)*4/5
+}
+
+// sparse reports whether no more than twice as many nodes fit a row of the table
+// as it has room for. With all of them in it, messages go to the root from there, and not
+// to whoever of a few is nearest and then a second time as far.
+func (n *RawNode) sparse(row int) bool {
+	base := math.Exp2(float64(n.cfg.DigitBits))
+	return n.leaves.EstimateSize()*math.Pow(base, -float64(row)) <= 2*base*(1+spares)
+}
+
+// appendRow appends what this node tells others of a row: the primaries or, if it
+// is sparse, all.
+func (n *RawNode) appendRow(to []*Contact, row int) []*Contact {
+	if n.sparse(row) {
+		return n.table.AppendWholeRow(to, row)
+	}
+	return n.table.AppendRow(to, row)
 }
 
 // worthHood reports whether c is predicted to be clearly nearer than some member

@@ -49,7 +49,8 @@ type Config struct {
 	// row. Default 10 min.
 	RowExchange time.Duration
 	// MergeInterval is the time between two attempts to reach a node that was
-	// lost, in case the ring was split. Default 30 s.
+	// lost, in case the ring was split, as it may have been when many were lost at
+	// once. Otherwise it takes ten times as long. Default 30 s.
 	MergeInterval time.Duration
 	// ProbeTimeout is how long the first probe of a node of unknown distance
 	// waits; a dial must fit. Default 1 s.

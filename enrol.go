@@ -51,7 +51,7 @@ func (n *RawNode) acquaint(a Acquaintance) {
 		return
 	}
 	p := n.peer(a.Contact)
-	p.state, p.live, p.heard, p.epoch, p.said = StateActive, true, n.now, a.Contact.Epoch, a.Contact
+	p.state, p.live, p.heard, p.epoch = StateActive, true, n.now, a.Contact.Epoch
 	if p.rtt.smoothed == 0 {
 		n.measured(p, Time(a.RTT))
 	}

@@ -1,5 +1,7 @@
 package pastry
 
+import "time"
+
 // expire forgets what is over, and asks to be called again.
 func (n *RawNode) expire() {
 	n.relays.expire(n.now)
@@ -28,15 +30,21 @@ func (n *RawNode) armExpire() {
 	}
 }
 
-// sweep forgets peers that no table, connection or question needs.
+// strangerTime is how long a peer is remembered that no table, connection or
+// question needs. One that has left is known to have left for longer.
+const strangerTime = 15 * time.Second
+
+// sweep forgets peers that nothing needs.
 func (n *RawNode) sweep() {
 	n.peers.removeIf(func(p *peerState) bool {
 		id := p.c.ID
-		if p.connected || p.probe != nil || n.now-p.heard < Time(memoryTime) || n.granted(id) || n.holds(id) {
+		if p.connected || p.probe != nil || n.now-p.heard < Time(strangerTime) ||
+			p.state == StateLeaving && n.now-p.heard < Time(memoryTime) || n.granted(id) || n.holds(id) {
 			return false
 		}
 		n.known.remove(p)
 		delete(n.owed, p)
 		return true
 	})
+	n.sweepAt = n.peers.len()*5/4 + 16
 }

@@ -111,7 +111,7 @@ func (n *RawNode) addRows(p *Packet) {
 	last := ring.SharedPrefixLen(n.self.ID, p.Msg.Key, n.cfg.DigitBits)
 	p.Contacts = append(slices.Clip(p.Contacts), n.self)
 	for ; p.Row <= last && len(p.Contacts) < maxNamed; p.Row++ {
-		p.Contacts = n.table.AppendRow(p.Contacts, p.Row)
+		p.Contacts = n.appendRow(p.Contacts, p.Row)
 	}
 	p.Contacts = p.Contacts[:min(len(p.Contacts), maxNamed)]
 }
@@ -349,6 +349,7 @@ func (n *RawNode) ready(s State) {
 	n.arm(timerTable, n.jitter(minTablePeriod))
 	n.rows.wait = min(settleTime, n.cfg.RowExchange)
 	n.arm(timerRows, n.rows.wait)
+	n.wary = n.now + Time(newTime)
 	n.arm(timerMerge, n.cfg.MergeInterval)
 	n.armExpire()
 	n.resumeCalls()

@@ -100,7 +100,13 @@ func (n *RawNode) leaveDue() {
 	case n.handing:
 		n.tellAll()
 	default: // what was granted is too old to become active by
+		granted := n.grants
 		n.grants = [2]grant{}
+		for _, g := range granted {
+			if p := n.peers.get(g.to); g.ref != 0 && p != nil && p.state != StateActive {
+				n.evict(p)
+			}
+		}
 		n.handOn()
 	}
 }
@@ -150,13 +156,14 @@ func (n *RawNode) heir(from *peerState) bool {
 
 // meet makes sure of a node that a leaving neighbour names, and that may be root
 // of some of its keys. It reports false until that one has answered, or is known
-// to be dead or leaving too.
+// to be dead or leaving too. One that was joining when it was last heard may be
+// active by now.
 func (n *RawNode) meet(c *Contact) bool {
 	if c.ID == n.self.ID || c.Client || n.state != StateActive || n.quarantined(c) {
 		return true
 	}
 	ps := n.peer(c)
-	if ps.live || ps.heard != 0 && ps.state != StateActive {
+	if ps.live || ps.state > StateActive {
 		return true
 	}
 	n.ask(ps, whyLeaf, WantLeaves, 0)

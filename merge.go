@@ -6,14 +6,17 @@ import (
 )
 
 const (
-	maxLost     = 64              // dead contacts kept in mind
-	lookupPause = 5 * time.Second // between two lookups into a lost part
+	maxLost     = 64               // dead contacts kept in mind
+	lookupPause = 5 * time.Second  // between two lookups into a lost part
+	waryTime    = time.Hour        // for which a split is reckoned with after many were lost
+	newTime     = 10 * time.Minute // the same, after joining
+	calm        = 10               // how many times longer it takes to try a lost contact otherwise
 )
 
 // A ring that was split by the network goes on as two. The halves find each
 // other again through those who were lost: each node tries one of its dead
-// contacts, or of the seeds it joined through, every MergeInterval. When one
-// answers, all the others are tried at once, and a lookup of the node's own id
+// contacts, or of the seeds it joined through, every MergeInterval, and much less
+// often if the ring can hardly have been split of late. When one answers, all the others are tried at once, and a lookup of the node's own id
 // is routed through the one that answered, whose part of the ring names the
 // neighbours there. Leaf exchanges spread the rest.
 
@@ -26,9 +29,31 @@ func (n *RawNode) mourn(c *Contact) {
 	n.lost = append(n.lost, c)
 }
 
+// reckonWithSplit notes what may have split the ring, for some time to come.
+func (n *RawNode) reckonWithSplit(d time.Duration) {
+	if until := n.now + Time(d); until > n.wary {
+		if n.wary < n.now && n.cfg.MergeInterval > 0 {
+			n.arm(timerMerge, n.jitter(n.cfg.MergeInterval))
+		}
+		n.wary = until
+	}
+}
+
+// manyLost reports whether a quarter of the nodes in sight, or as many as are
+// remembered, died within a MergeInterval.
+func (n *RawNode) manyLost() bool {
+	many := min(max(1, len(n.known)/4), failureHistory)
+	died := n.tuning.failures
+	return len(died) >= many && n.now-died[len(died)-many] <= Time(n.cfg.MergeInterval)
+}
+
 // seekLost tries one of the lost contacts.
 func (n *RawNode) seekLost() {
-	n.arm(timerMerge, n.jitter(n.cfg.MergeInterval))
+	wait := n.cfg.MergeInterval
+	if n.now > n.wary && len(n.leaves.shared()) > 0 {
+		wait *= calm
+	}
+	n.arm(timerMerge, n.jitter(wait))
 	all := append(slices.Clone(n.lost), n.join.seeds...)
 	for range all {
 		n.lostNext = (n.lostNext + 1) % len(all)
@@ -69,6 +94,7 @@ func (n *RawNode) found(p *peerState) {
 
 // startMerge looks for another part of the ring through the contacts given.
 func (n *RawNode) startMerge(contacts []*Contact) {
+	n.reckonWithSplit(waryTime)
 	for _, c := range contacts {
 		if !slices.ContainsFunc(n.join.seeds, func(o *Contact) bool { return o.ID == c.ID }) {
 			n.join.seeds = append(n.join.seeds, c)

@@ -33,7 +33,7 @@ func (n *RawNode) NextHop(key ring.ID, skip func(ring.ID) bool) (Contact, bool) 
 // nextHop is where the route of every message is decided.
 func (n *RawNode) nextHop(key ring.ID, skip func(ring.ID) bool) *Contact {
 	if n.state != StateClient && n.leaves.Covers(key) {
-		return n.leaves.Closest(key, skip)
+		return n.closestLeaf(key, skip)
 	}
 	b := n.cfg.DigitBits
 	shared := ring.SharedPrefixLen(n.self.ID, key, b)
@@ -58,6 +58,23 @@ func (n *RawNode) nextHop(key ring.ID, skip func(ring.ID) bool) *Contact {
 		return p.c
 	}
 	return n.leaves.Closest(key, skip) // a joiner with a grant, which is no usable peer yet
+}
+
+// closestLeaf returns the leaf closest to key, nil when n itself is closer. A node
+// that has said it is active and is being probed for the leaf set counts as one:
+// the ring has it already, and may have delivered messages for the key there.
+func (n *RawNode) closestLeaf(key ring.ID, skip func(ring.ID) bool) *Contact {
+	best, at := n.leaves.Closest(key, skip), n.self.ID
+	if best != nil {
+		at = best.ID
+	}
+	for _, p := range n.leafProbes {
+		if p.state == StateActive && !p.c.Client && p.heard >= p.probe.begun && ring.Closer(key, p.c.ID, at) &&
+			(skip == nil || !skip(p.c.ID)) {
+			best, at = p.c, p.c.ID
+		}
+	}
+	return best
 }
 
 // shortcut returns the usable peer closest to key, if it shares more digits with it

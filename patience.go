@@ -1,6 +1,7 @@
 package pastry
 
 import (
+	"math"
 	"time"
 )
 
@@ -30,6 +31,31 @@ func (n *RawNode) probeWait(p *peerState) Time {
 		return wait / 2
 	}
 	return wait
+}
+
+const (
+	falseDeath = 1e-5    // of nodes that are probed, the share that may be taken for dead although it lives
+	moreTries  = 3       // beyond Config.ProbeTries, at the most
+	lossGain   = 1. / 64 // weight of the latest probe in the share that was lost
+)
+
+// answered notes that a probe was, and whether that was the first try.
+func (n *RawNode) answered(first bool) {
+	lost := 1.0
+	if first {
+		lost = 0
+	}
+	n.lossy += (lost - n.lossy) * lossGain
+}
+
+// enoughTries returns how many unanswered probes make a node dead: ProbeTries,
+// and more of them where many get lost.
+func (n *RawNode) enoughTries() int {
+	tries, silent := n.cfg.ProbeTries, math.Pow(n.lossy, float64(n.cfg.ProbeTries))
+	for ; silent > falseDeath && tries < n.cfg.ProbeTries+moreTries; tries++ {
+		silent *= n.lossy
+	}
+	return tries
 }
 
 const (

@@ -25,7 +25,6 @@ type peerState struct {
 	compared  uint64        // version of the own leaf set it was compared with
 	period    time.Duration // its table probing period, as it last said
 	probe     *probe        // outstanding, nil if none
-	said      *Contact      // the contact it last came with; c may know more
 	epoch     uint64        // of the incarnation that was heard, 0 before: hearsay does not count
 }
 

@@ -67,10 +67,9 @@ func (n *RawNode) reborn(ps *peerState, c *Contact) {
 
 // refresh puts newer words about a peer into the tables that hold it.
 func (n *RawNode) refresh(ps *peerState, from *Contact, coord []float32) {
-	if from == ps.said && (coord == nil || slices.Equal(coord, ps.c.Coord)) {
+	if ps.epoch != 0 && ps.c.says(from) && (coord == nil || slices.Equal(coord, ps.c.Coord)) {
 		return
 	}
-	ps.said = from
 	ps.c = from.with(coord, ps.c.Coord)
 	c := ps.c
 	if n.leaves.Get(c.ID) != nil {
@@ -100,6 +99,22 @@ func (c *Contact) with(newer, older []float32) *Contact {
 	with := *c
 	with.Coord = coord
 	return &with
+}
+
+// says reports whether two contacts of one node say the same of it, but perhaps
+// for where it is.
+func (c *Contact) says(o *Contact) bool {
+	return c == o || c.Epoch == o.Epoch && c.Client == o.Client && c.Region == o.Region && string(c.Record) == string(o.Record)
+}
+
+// locate puts the node's coordinate into its own contact when it has moved, so
+// that all who are told of the node are told the same value.
+func (n *RawNode) locate() {
+	if coord := n.cfg.Proximity.Coordinate(); !slices.Equal(coord, n.self.Coord) {
+		self := *n.self
+		self.Coord = coord
+		n.self = &self
+	}
 }
 
 // distance returns the proximity of a contact, farther than anything when it is

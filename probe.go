@@ -53,6 +53,15 @@ func (p *probe) sentAt(seq uint64) (Time, bool) {
 	return 0, false
 }
 
+// triesSince returns how many tries were sent at a time or later.
+func (p *probe) triesSince(at Time) int {
+	n := 0
+	for _, s := range p.sent {
+		n += boolToInt(s.at >= at)
+	}
+	return n
+}
+
 // maxTries bounds the tries at a node that lives but does not answer.
 const maxTries = 8
 
@@ -60,7 +69,7 @@ const maxTries = 8
 func (n *RawNode) ask(p *peerState, why purpose, want Want, row int) {
 	pr := p.probe
 	if pr == nil {
-		p.probe = &probe{why: why, want: want, row: row, begun: n.now, limit: n.cfg.ProbeTries}
+		p.probe = &probe{why: why, want: want, row: row, begun: n.now, limit: n.enoughTries()}
 		n.count(p, why, 1)
 		n.sendProbe(p)
 		return
@@ -113,7 +122,7 @@ func (n *RawNode) probeDue(id ring.ID, seq uint64) {
 		n.timers.push(timer{at: p.probe.due, kind: timerProbe, id: id, ref: seq})
 		return
 	}
-	heard := p.heard > p.probe.begun
+	heard := p.heard > p.probe.begun && p.probe.triesSince(p.heard) < p.probe.limit
 	if p.probe.tries < p.probe.limit || heard && p.probe.tries < maxTries {
 		n.sendProbe(p)
 		return
@@ -203,7 +212,7 @@ func (n *RawNode) onProbe(from *peerState, p *Packet) {
 		r.Contacts = n.hood.AppendMembers(r.Contacts)
 	}
 	if p.Want&WantRow != 0 {
-		r.Contacts = n.table.AppendRow(r.Contacts, p.Row)
+		r.Contacts = n.appendRow(r.Contacts, p.Row)
 	}
 	n.send(from, r)
 	n.heardFrom(from)
@@ -232,6 +241,7 @@ func (n *RawNode) onProbeReply(from *peerState, p *Packet) {
 		n.hasty()
 	}
 	n.measured(from, n.now-sentAt)
+	n.answered(p.Seq == pr.sent[0].seq)
 	from.period = p.Period
 	// Names are only worth asking about when they come from somebody active.
 	named := p.Contacts

@@ -42,10 +42,14 @@ const (
 	// nudge is how far two points that are too close are set apart, in seconds.
 	nudge = 20e-6
 
-	// noticeable is the change of a coordinate in seconds, and of its error as
-	// a number, that is worth telling others.
+	// noticeable is the change of a coordinate that is worth telling others: in
+	// seconds, as a share of the usual round trip, and of its error as a number.
 	noticeable      = 50e-6
+	noticeableShare = 1.0 / 64
 	noticeableError = 0.05
+
+	// usualGain is the weight of the latest round trip in the usual one.
+	usualGain = 1.0 / 16
 
 	// anyone stands for all nodes: serf is not to remember their round trips, since
 	// those it is given are filtered.
@@ -74,6 +78,7 @@ type Vivaldi struct {
 	own    *coordinate.Coordinate // what client has
 	other  *coordinate.Coordinate // scratch
 	told   []float32              // never changed, only replaced
+	usual  float64                // round trip in seconds, a moving average
 }
 
 // NewVivaldi returns the proximity of a node in region, which may be empty. A
@@ -113,7 +118,9 @@ func (v *Vivaldi) Observe(c *Contact, rtt time.Duration) {
 	for separation(v.own.Vec, v.other.Vec) < tooClose {
 		v.scatter(v.other.Vec, nudge)
 	}
-	own, err := v.client.Update(anyone, v.other, min(max(rtt, minRTT), maxRTT))
+	rtt = min(max(rtt, minRTT), maxRTT)
+	v.usual += (rtt.Seconds() - v.usual) * usualGain
+	own, err := v.client.Update(anyone, v.other, rtt)
 	v.client.ForgetNode(anyone)
 	if err != nil {
 		return // not for coordinates and round trips that are valid
@@ -198,7 +205,7 @@ func (v *Vivaldi) tell() {
 	expand(v.told, v.other)
 	moved := separation(v.own.Vec, v.other.Vec) + math.Abs(v.own.Height-v.other.Height) +
 		math.Abs(v.own.Adjustment-v.other.Adjustment)
-	if moved > noticeable || math.Abs(v.own.Error-v.other.Error) > noticeableError {
+	if moved > max(noticeable, v.usual*noticeableShare) || math.Abs(v.own.Error-v.other.Error) > noticeableError {
 		v.told = flatten(v.own)
 	}
 }

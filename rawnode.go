@@ -29,13 +29,14 @@ type RawNode struct {
 	seq   uint64 // last sequence number given to a packet
 	stats Stats
 
-	leaves *LeafSet
-	table  *Table
-	hood   *Neighborhood
-	peers  peerSet
-	known  index                   // the usable ones of peers
-	owed   map[*peerState][]uint64 // sequence numbers of a peer's packets still to be acknowledged
-	apps   map[string]bool
+	leaves  *LeafSet
+	table   *Table
+	hood    *Neighborhood
+	peers   peerSet
+	sweepAt int                     // number of peers at which those that nothing needs are forgotten
+	known   index                   // the usable ones of peers
+	owed    map[*peerState][]uint64 // sequence numbers of a peer's packets still to be acknowledged
+	apps    map[string]bool
 
 	timers timerHeap
 	due    [timerLeave + 1]Time // when the one-of-a-kind timers fire
@@ -63,8 +64,10 @@ type RawNode struct {
 	exchanges  int           // leaf exchanges since the start, to take turns
 	leafWait   time.Duration // until the next leaf exchange
 	lookedUp   Time          // when a lost part of the ring was last looked up
+	wary       Time          // until when a split of the ring is reckoned with
 	strained   int           // see strain
 	strainedAt Time
+	lossy      float64          // share of the probes whose first try was not answered, of late
 	handing    bool             // its immediate neighbours are being told that it leaves
 	closing    bool             // it leaves, and takes over nothing more for its own keys
 	farewell   map[ring.ID]bool // to whom the node said that it leaves
@@ -105,6 +108,7 @@ func NewRawNode(cfg Config) (*RawNode, error) {
 	}
 	n.peers.salt = n.seq<<1 | 1
 	n.tuning.period = maxTablePeriod
+	n.locate()
 	return n, nil
 }
 
@@ -128,6 +132,7 @@ func (n *RawNode) Step(now Time, in Input, out []Action) []Action {
 		n.startLeave()
 	case InSelf:
 		n.self = in.From
+		n.locate()
 	case InRegister:
 		n.apps[in.App] = true
 	case InUnregister:
@@ -170,6 +175,9 @@ func (n *RawNode) Deadline() (t Time, ok bool) {
 }
 
 func (n *RawNode) take() []Action {
+	if n.peers.len() > n.sweepAt {
+		n.sweep()
+	}
 	out := n.out
 	n.out = nil
 	return out
@@ -290,7 +298,7 @@ func (n *RawNode) send(to *peerState, p *Packet) {
 		p.State = StateLeaving
 	}
 	if p.Kind == KindProbe || p.Kind == KindProbeReply || p.Kind == KindHeartbeat {
-		p.Coord = n.cfg.Proximity.Coordinate()
+		p.Coord = n.self.Coord
 	}
 	if p.Acks == nil {
 		p.Acks = n.owed[to]
@@ -315,7 +323,7 @@ func (n *RawNode) setState(s State) {
 	n.emit(Action{Kind: ActState, State: s})
 }
 
-// Self returns the node's own contact.
+// Self returns the node's own contact, with its coordinate of now.
 func (n *RawNode) Self() *Contact { return n.self }
 
 // State returns where the node is in its life.

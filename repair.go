@@ -10,6 +10,7 @@ import (
 
 const (
 	settleTime  = time.Second      // between leaf exchanges right after a change
+	slowDown    = 4                // and how much longer each time after
 	nearFew     = 4                // nodes of which one is asked what is near it
 	repairPause = time.Second      // between two repairs of one row
 	gapPause    = 30 * time.Second // between two fillings of a gap found in routing
@@ -92,7 +93,7 @@ func (n *RawNode) exchangeLeaves() {
 		return
 	}
 	sides := [2][]*Contact{n.leaves.smaller, n.leaves.larger}
-	settled := n.leafWait >= 4*settleTime
+	settled := n.leafWait > settleTime
 	for i, side := range sides {
 		if len(side) == 0 || settled && n.exchanges%2 != i {
 			continue
@@ -104,7 +105,7 @@ func (n *RawNode) exchangeLeaves() {
 		n.ask(n.peer(c), whyExchange, WantLeaves, 0)
 	}
 	n.exchanges++
-	n.leafWait = min(2*max(n.leafWait, settleTime), max(n.cfg.LeafExchange, settleTime))
+	n.leafWait = min(slowDown*max(n.leafWait, settleTime), max(n.cfg.LeafExchange, settleTime))
 	if n.cfg.LeafExchange > 0 {
 		n.arm(timerLeaves, n.jitter(n.leafWait))
 	}
@@ -137,7 +138,7 @@ func (n *RawNode) monitor() {
 		return
 	}
 	ps := n.peer(c)
-	patience := Time(n.cfg.Heartbeat)*6/5 + 2*ps.rtt.smoothed
+	patience := Time(n.cfg.Heartbeat)*21/20 + 2*ps.rtt.smoothed
 	if silent := n.now - ps.heard; silent < patience {
 		n.arm(timerMonitor, time.Duration(patience-silent))
 		return
@@ -211,12 +212,27 @@ func (n *RawNode) askNear(among []*Contact, want Want, row int) {
 // messages are routed.
 const idlePeriods = 8
 
+// inUse reports whether messages are routed to a contact: a primary, or a spare
+// in a sparse row.
+func (n *RawNode) inUse(c *Contact) bool {
+	return n.table.Primary(c.ID) == c || n.sparse(ring.SharedPrefixLen(n.self.ID, c.ID, n.cfg.DigitBits)) && n.table.Contains(c.ID)
+}
+
+// countInUse returns how many contacts messages are routed to.
+func (n *RawNode) countInUse() int {
+	used := n.table.primaries
+	for row := n.table.Rows() - 1; row >= 0 && n.sparse(row); row-- {
+		used += n.table.countSpares(row)
+	}
+	return used
+}
+
 // probeTable probes the next contact of the table and the neighborhood set that
-// was silent for a probing period or, if it is a spare or merely near, for
+// was silent for a probing period or, if no messages are routed to it, for
 // idlePeriods of them. Each gets its turn.
 func (n *RawNode) probeTable() {
 	n.retune()
-	primaries := n.table.primaries
+	used := n.countInUse()
 	size := n.table.size + len(n.hood.members)
 	switch t := &n.tuning; {
 	case size == 0:
@@ -225,7 +241,7 @@ func (n *RawNode) probeTable() {
 	default:
 		n.probeSilent()
 	}
-	n.arm(timerTable, n.tuning.period/time.Duration(primaries+(size-primaries)/idlePeriods+1))
+	n.arm(timerTable, n.tuning.period/time.Duration(used+(size-used)/idlePeriods+1))
 }
 
 // probeSilent probes the next contact that was silent for too long, or finds out
@@ -241,7 +257,7 @@ func (n *RawNode) probeSilent() {
 			continue
 		}
 		patience := t.period
-		if n.table.Primary(ps.c.ID) != all[t.next] {
+		if !n.inUse(all[t.next]) {
 			patience *= idlePeriods
 		}
 		if ps.probe == nil && time.Duration(n.now-ps.heard) >= patience {

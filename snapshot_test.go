@@ -17,10 +17,10 @@ var snapshotFields = []struct {
 	of     any
 	fields string
 }{
-	{RawNode{}, "self state over now leaves table hood peers known apps timers due calls pending forwarding signing " +
+	{RawNode{}, "self state over now leaves table hood peers sweepAt known apps timers due calls pending forwarding signing " +
 		"relays deliveries answers held reqRTT join grants dead lost lostNext candidate asking leafProbes rows tuning " +
-		"exchanges leafWait lookedUp strained strainedAt handing closing farewell kept owed seq - cfg rng out stats"},
-	{peerState{}, "c state live connected handed cutOff known heard sent rtt version compared period probe epoch - said"},
+		"exchanges leafWait lookedUp wary strained strainedAt lossy handing closing farewell kept owed seq - cfg rng out stats"},
+	{peerState{}, "c state live connected handed cutOff known heard sent rtt version compared period probe epoch"},
 	{probe{}, "seq why want row begun sent due tries limit hurry told spare excused"},
 	{sending{}, "seq at"},
 	{rtt{}, "smoothed variance least"},

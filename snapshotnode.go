@@ -30,6 +30,7 @@ func (e *snapshotter) life(n *RawNode) {
 		told = append(told, id)
 	}
 	e.idSet(told)
+	e.uint(uint64(n.enoughTries()))
 	e.uint(uint64(n.strain()))
 	if n.strain() > 0 {
 		e.uint(uint64(n.strained))
@@ -44,6 +45,7 @@ func (e *snapshotter) peers(n *RawNode) {
 	}
 	slices.SortFunc(all, func(a, b *peerState) int { return a.c.ID.Compare(b.c.ID) })
 	e.uint(uint64(len(all)))
+	e.uint(uint64(n.sweepAt))
 	for _, p := range all {
 		e.peer(n, p)
 	}
@@ -340,6 +342,7 @@ func (e *snapshotter) upkeep(n *RawNode) {
 	e.int(int64(n.exchanges % 4))
 	e.span(Time(n.leafWait))
 	e.time(n.lookedUp)
+	e.time(n.wary)
 }
 
 // means reports whether a timer still means anything when it fires.

@@ -14,7 +14,7 @@ func (n *RawNode) suspect(t *transit) {
 	n.hurry(t.to)
 	first := t.to.probe.tries == 1
 	if first && !n.granted(t.to.c.ID) { // a joiner acknowledges only when it is active
-		t.to.probe.limit = max(1, n.cfg.ProbeTries-1) // what was not acknowledged counts as one
+		t.to.probe.limit = max(1, n.enoughTries()-1) // what was not acknowledged counts as one
 	}
 	if t.in.Kind != KindRoute || !n.leaves.Covers(t.in.Msg.Key) {
 		return
@@ -54,7 +54,7 @@ func (n *RawNode) hurry(p *peerState) {
 		}
 		return
 	}
-	p.probe = &probe{why: whyAlive, begun: n.now, limit: n.cfg.ProbeTries, hurry: true}
+	p.probe = &probe{why: whyAlive, begun: n.now, limit: n.enoughTries(), hurry: true}
 	n.sendProbe(p)
 }
 
@@ -85,28 +85,31 @@ func (n *RawNode) missing(from *peerState, named []*Contact) {
 	}
 }
 
-// bury records that a peer is dead, and makes good what it leaves behind. The
-// leaves are told unless they have been, by whom this node was told. An immediate
-// neighbour tells them in any case: whoever found out first may not know those on
-// the far side of the dead one.
+// bury records that a peer is dead, and makes good what it leaves behind.
 func (n *RawNode) bury(p *peerState, told bool) {
 	id := p.c.ID
-	told = told && !n.leaves.beside(id)
 	wasLeaf, held := n.leaves.Get(id) != nil, n.holds(id)
+	var warn []*Contact
+	if wasLeaf && n.state == StateActive {
+		warn = n.concerned(id, told)
+	}
 	p.live = false
 	n.dead[id] = grave{at: n.now, epoch: max(p.epoch, p.c.Epoch)}
 	n.armExpire()
 	n.releaseGrant(id)
 	if held {
 		n.tuning.failed(n.now)
+		if n.manyLost() {
+			n.reckonWithSplit(waryTime)
+		}
 		n.mourn(p.c)
 		n.emit(Action{Kind: ActGone, To: p.c})
 	}
 	n.evict(p)
+	for _, c := range warn {
+		n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}})
+	}
 	if wasLeaf && n.state == StateActive {
-		if !told {
-			n.tellSuspect(id)
-		}
 		n.send(p, &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}}) // if it lives, let it object
 	}
 	n.emit(Action{Kind: ActForget, To: p.c})
@@ -127,12 +130,32 @@ func (n *RawNode) isDead(p *peerState) bool {
 	return dead
 }
 
-// tellSuspect tells the leaf set that a leaf is dead. Each confirms it with a
-// probe of its own.
-func (n *RawNode) tellSuspect(id ring.ID) {
-	for _, c := range n.leaves.shared() {
-		n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}})
+// concerned returns the leaves to tell that another leaf is dead: those that have
+// it in their own sets, as far as n sees. If n was told itself, whoever told it
+// has told the others it knows; only an immediate neighbour of the dead tells
+// those on its own side, since the teller may not know them.
+func (n *RawNode) concerned(id ring.ID, told bool) []*Contact {
+	if told && !n.leaves.beside(id) {
+		return nil
 	}
+	if n.leaves.Wraps() { // both sides may have it, and all have all
+		return slices.DeleteFunc(slices.Clone(n.leaves.shared()), func(c *Contact) bool { return c.ID == id })
+	}
+	var tell []*Contact
+	for _, side := range [2]struct{ own, other []*Contact }{
+		{n.leaves.smaller, n.leaves.larger}, {n.leaves.larger, n.leaves.smaller},
+	} {
+		i := slices.IndexFunc(side.own, func(c *Contact) bool { return c.ID == id })
+		if i < 0 {
+			continue
+		}
+		if !told {
+			tell = append(tell, side.own[:i]...)
+			tell = append(tell, side.own[i+1:]...)
+		}
+		tell = append(tell, side.other[:min(len(side.other), max(0, n.cfg.LeafSetSize/2-i-1))]...)
+	}
+	return tell
 }
 
 // onSuspect confirms what a neighbour believes to be dead. Since somebody has
@@ -149,7 +172,7 @@ func (n *RawNode) onSuspect(from *peerState, p *Packet) {
 			continue
 		}
 		n.hurry(ps)
-		ps.probe.limit = max(1, n.cfg.ProbeTries-1)
+		ps.probe.limit = max(1, n.enoughTries()-1)
 		ps.probe.told = true
 	}
 }

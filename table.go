@@ -162,24 +162,50 @@ func (t *Table) AppendRow(to []*Contact, i int) []*Contact {
 	return to
 }
 
-// AppendAll appends every contact, spares included, by row, column and place.
-func (t *Table) AppendAll(to []*Contact) []*Contact {
-	for _, row := range t.rows {
-		for _, e := range row {
-			for _, c := range e {
-				if c != nil {
-					to = append(to, c)
-				}
+// AppendWholeRow appends every contact of row i, spares included, by column and
+// place.
+func (t *Table) AppendWholeRow(to []*Contact, i int) []*Contact {
+	if i < 0 || i >= len(t.rows) {
+		return to
+	}
+	for _, e := range t.rows[i] {
+		for _, c := range e {
+			if c != nil {
+				to = append(to, c)
 			}
 		}
 	}
 	return to
 }
 
+// AppendAll appends every contact, spares included, by row, column and place.
+func (t *Table) AppendAll(to []*Contact) []*Contact {
+	for i := range t.rows {
+		to = t.AppendWholeRow(to, i)
+	}
+	return to
+}
+
+// Full reports whether the entry id belongs to has no room for another contact.
+func (t *Table) Full(id ring.ID) bool {
+	e := t.at(id)
+	return e != nil && e[spares] != nil
+}
+
 // count returns the contacts in a row, spares included.
 func (t *Table) count(row int) (n int) {
 	for _, e := range t.rows[row] {
 		for _, c := range e {
+			n += boolToInt(c != nil)
+		}
+	}
+	return n
+}
+
+// countSpares returns how many contacts of a row are not primaries.
+func (t *Table) countSpares(row int) (n int) {
+	for _, e := range t.rows[row] {
+		for _, c := range e[1:] {
 			n += boolToInt(c != nil)
 		}
 	}

@@ -258,6 +258,9 @@ func (m tableModel) check(t *testing.T, table *Table, pool []ring.ID) {
 	counted := 0
 	for row := range table.Rows() {
 		counted += table.count(row)
+		if got, want := table.countSpares(row), table.count(row)-len(table.AppendRow(nil, row)); got != want {
+			t.Fatalf("row %d has %d spares, want %d", row, got, want)
+		}
 	}
 	if counted != len(want) {
 		t.Fatalf("rows count %d contacts, want %d", counted, len(want))
