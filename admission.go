@@ -78,8 +78,7 @@ func (n *RawNode) worthTable(c *Contact) bool {
 // as it has room for. With all of them in it, messages go to the root from there, and not
 // to whoever of a few is nearest and then a second time as far.
 func (n *RawNode) sparse(row int) bool {
-	base := math.Exp2(float64(n.cfg.DigitBits))
-	return n.leaves.EstimateSize()*math.Pow(base, -float64(row)) <= 2*base*(1+spares)
+	return n.leaves.EstimateSize() <= math.Ldexp(2*(1+spares), n.cfg.DigitBits*(row+1))
 }
 
 // appendRow appends what this node tells others of a row: the primaries or, if it

@@ -126,3 +126,79 @@ func TestNextHopBeyondGrantedJoiner(t *testing.T) {
 		}
 	}
 }
+
+// TestNextHopToNewcomer has a node at 550 become known that belongs to the leaf set
+// and has not answered yet. It is root of the keys closest to it if it has said that
+// it is active since it is being probed.
+func TestNextHopToNewcomer(t *testing.T) {
+	newcomer, client := contactAt(point(550)), contactAt(point(550))
+	client.Client = true
+	named := func(s *script) { s.replies(contactAt(point(600)), s.exchange(600), newcomer) }
+	says := func(st State) func(*script) {
+		return func(s *script) { s.hear(newcomer, &Packet{Kind: KindHeartbeat, State: st}) }
+	}
+	later := func(s *script) { s.wait(time.Millisecond) }
+	for _, tt := range []struct {
+		name  string
+		steps []func(*script)
+		asked bool // it is still being probed
+		hop   bool
+	}{
+		{"shows itself", []func(*script){says(StateActive)}, true, true},
+		{"named, then shows itself", []func(*script){named, later, says(StateActive)}, true, true},
+		{"only named", []func(*script){named, later}, true, false},
+		{"heard before it was named", []func(*script){
+			func(s *script) { s.hear(newcomer, &Packet{Kind: KindAck, Seq: 99}) }, later, named}, true, false},
+		{"still joining", []func(*script){named, later, says(StateJoining)}, true, false},
+		{"leaving", []func(*script){named, later, says(StateActive), later, says(StateLeaving)}, true, false},
+		{"a client", []func(*script){named, later, func(s *script) { s.hear(client, &Packet{Kind: KindHeartbeat}) }}, true, false},
+		{"dead in the end", []func(*script){says(StateActive), func(s *script) { s.goneAfter(550, 10*time.Second) }}, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := forwarder(t)
+			for _, step := range tt.steps {
+				step(s)
+			}
+			if asked := len(s.n.leafProbes) == 1; asked != tt.asked || s.n.holds(point(550)) {
+				t.Fatalf("it is probed for the leaf set: %t, want %t; in a table: %t", asked, tt.asked, s.n.holds(point(550)))
+			}
+			skip := skipping(point(550))
+			for _, k := range []struct {
+				key           int
+				without, with int // zero: the node itself
+			}{{510, 0, 0}, {540, 0, 550}, {560, 600, 550}, {590, 600, 600}, {450, 400, 400}} {
+				want := k.without
+				if tt.hop {
+					want = k.with
+				}
+				if got := s.nextHop(k.key, nil); got != want {
+					t.Errorf("next hop to %d is %d, want %d", k.key, got, want)
+				}
+				if got := s.nextHop(k.key, skip); got != k.without {
+					t.Errorf("next hop to %d past the newcomer is %d, want %d", k.key, got, k.without)
+				}
+			}
+		})
+	}
+}
+
+// nextHop returns where the next hop to a key sits, zero when that is the node itself.
+func (s *script) nextHop(key int, skip func(ring.ID) bool) int {
+	c, ok := s.n.NextHop(point(key), skip)
+	if !ok {
+		return 0
+	}
+	return points([]*Contact{&c})[0]
+}
+
+// TestDeliveryAtNewcomer has a message for a key of a newcomer's come before that one
+// has answered: it may have been delivered there, and must not be delivered here.
+func TestDeliveryAtNewcomer(t *testing.T) {
+	s := forwarder(t)
+	s.hear(contactAt(point(550)), &Packet{Kind: KindHeartbeat})
+	s.routed(540)
+	wantHops(t, "for the newcomer's keys", s.hops(), 550)
+	if got := s.did(ActDeliver); len(got) > 0 {
+		t.Errorf("the node took the newcomer's key for its own: %v", got)
+	}
+}

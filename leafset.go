@@ -231,7 +231,7 @@ func (l *LeafSet) Closest(key ring.ID, skip func(ring.ID) bool) *Contact {
 // the density of the set: exact when the set wraps.
 func (l *LeafSet) EstimateSize() float64 {
 	if l.Wraps() {
-		return float64(len(l.AppendMembers(nil)) + 1)
+		return float64(len(l.shared()) + 1)
 	}
 	down, up := l.arcs()
 	hi, _ := down.Add(up).Uint64s()

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // acksLeaves acknowledges every Leave among the last actions, but to the silent ones,
@@ -144,5 +146,74 @@ func TestLeaveAtOnce(t *testing.T) {
 	}
 	if s.step(Input{Kind: InJoin}); s.n.State() != StateIdle {
 		t.Error("a node that has left joined again in the same incarnation")
+	}
+}
+
+// TestLeaveNamesAnHeir has the neighbour at 600 leave and name whom the node is to
+// share its keys with: it knows of the leaving only when it has met that one.
+func TestLeaveNamesAnHeir(t *testing.T) {
+	heir, client := contactAt(point(650)), contactAt(point(650))
+	client.Client = true
+	says := func(st State) func(*script) {
+		return func(s *script) { s.hear(heir, &Packet{Kind: KindAck, Seq: 99, State: st}) }
+	}
+	for _, tt := range []struct {
+		name   string
+		before func(*script)
+		heir   *Contact
+		asked  bool
+	}{
+		{"never heard", func(*script) {}, heir, true},
+		{"heard while it was joining", says(StateJoining), heir, true},
+		{"heard, has not answered yet", says(StateActive), heir, true},
+		{"met", func(s *script) { know(s.n, heir, time.Millisecond) }, heir, false},
+		{"has left", says(StateLeaving), heir, false},
+		{"a client", func(*script) {}, client, false},
+		{"found dead", func(s *script) { s.n.dead[heir.ID] = grave{at: s.now, epoch: 1}; s.n.armExpire() }, heir, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := forwarder(t)
+			tt.before(s)
+			goodbye := &Packet{Kind: KindLeave, Seq: 5, Contacts: []*Contact{s.n.self, tt.heir}}
+			s.hear(contactAt(point(600)), goodbye)
+			if tt.asked {
+				probe := s.one(650, KindProbe)
+				s.none(KindAck)
+				if s.n.leaves.Get(point(600)) == nil {
+					t.Fatal("the neighbour is gone before the heir was met")
+				}
+				s.replies(heir, probe)
+				s.hear(contactAt(point(600)), goodbye)
+			}
+			if got := s.one(600, KindAck); got.Seq != 5 || got.Code != CodeOK {
+				t.Errorf("acknowledgement is %+v, want of packet 5", got)
+			}
+			if s.n.leaves.Get(point(600)) != nil {
+				t.Error("the neighbour that has left is a leaf")
+			}
+		})
+	}
+}
+
+// TestLeaveWithoutJoiner has a joiner that holds a place not become active while the
+// node waits for it to leave: the node forgets it, and hands its keys to the members
+// beside it.
+func TestLeaveWithoutJoiner(t *testing.T) {
+	s := forwarder(t)
+	s.asks(550, true)
+	s.step(Input{Kind: InLeave})
+	s.none(KindLeave)
+	s.wait(handTimeout)
+	if s.n.leaves.Get(point(550)) != nil {
+		t.Error("a joiner whose place was taken back is a leaf")
+	}
+	to, ps := s.sent(KindLeave)
+	for _, p := range ps {
+		if diff := cmp.Diff(points(p.Contacts), []int{400, 600}); diff != "" {
+			t.Errorf("the heirs differ (-got +want):\n%s", diff)
+		}
+	}
+	if got := points(to); !slices.Contains(got, 400) || !slices.Contains(got, 600) || slices.Contains(got, 550) {
+		t.Errorf("%v are told, want 400 and 600, not the joiner", got)
 	}
 }

@@ -86,8 +86,8 @@ func (f foretold) Distance(c *Contact, rtt time.Duration) (time.Duration, bool) 
 	return rtt, rtt > 0
 }
 
-// TestNeighborhoodCandidates has a node be named whose entry of the table has a
-// nearer one. It is probed if it is predicted to be clearly nearer than the
+// TestNeighborhoodCandidates has a node be named whose entry of the table is full of
+// nearer ones. It is probed if it is predicted to be clearly nearer than the
 // farthest of the neighborhood set, which is 10 ms away.
 func TestNeighborhoodCandidates(t *testing.T) {
 	for _, tt := range []struct {
@@ -112,7 +112,9 @@ func TestNeighborhoodCandidates(t *testing.T) {
 			for _, at := range []int{300, 400, 600, 700} {
 				know(s.n, contactAt(point(at)), 10*time.Millisecond)
 			}
-			know(s.n, contactAt(point(900)), time.Millisecond)
+			for _, at := range []int{900, 920, 930} { // no room for another
+				know(s.n, contactAt(point(at)), time.Millisecond)
+			}
 			if tt.member {
 				know(s.n, contactAt(point(910)), tt.predict)
 				s.n.table.Remove(point(910))

@@ -11,7 +11,8 @@ import (
 // NextHop returns the contact to which a message for key goes next. It reports
 // false when n is the root of key, or knows nobody closer, and must deliver.
 //
-// If key is within the leaf set's span, the closest leaf or n itself wins.
+// If key is within the leaf set's span, the closest leaf or n itself wins, see
+// closestLeaf.
 // Otherwise the entry at row SharedPrefixLen(n.ID, key), in digits, is used,
 // unless a usable neighbour shares still more digits with key, or lies so close to
 // it that its leaf set must span it, and is not much of a detour; failing all
@@ -108,7 +109,7 @@ func (n *RawNode) detour(p *peerState, more float64, entry *Contact) bool {
 		return false
 	}
 	limit := float64(n.distance(entry)) * math.Exp2(float64(n.cfg.DigitBits)*more/2)
-	return float64(far) > max(limit, float64(nearEnough))
+	return float64(far) > limit
 }
 
 // anyClosest returns the usable peer closest to key, wherever n itself is.

@@ -310,6 +310,85 @@ func TestVivaldiCoordinateIsStable(t *testing.T) {
 	}
 }
 
+// TestVivaldiTellsMoves has a node's place change: others are told of more than a 64th
+// of the usual round trip, and of 50 µs where round trips are short.
+func TestVivaldiTellsMoves(t *testing.T) {
+	const us = 1e-6
+	for _, tt := range []struct {
+		name  string
+		usual time.Duration
+		by    coordinate.Coordinate // change of what the node has
+		want  bool
+	}{
+		{"far, a little", 64 * time.Millisecond, coordinate.Coordinate{Vec: []float64{990 * us}}, false},
+		{"far, enough", 64 * time.Millisecond, coordinate.Coordinate{Vec: []float64{1010 * us}}, true},
+		{"far, a little up", 64 * time.Millisecond, coordinate.Coordinate{Height: 990 * us}, false},
+		{"far, enough up", 64 * time.Millisecond, coordinate.Coordinate{Height: 1010 * us}, true},
+		{"far, enough in sum", 64 * time.Millisecond, coordinate.Coordinate{Vec: []float64{400 * us}, Height: 400 * us, Adjustment: -400 * us}, true},
+		{"farther, as much", 128 * time.Millisecond, coordinate.Coordinate{Vec: []float64{1010 * us}}, false},
+		{"near, a little", 200 * time.Microsecond, coordinate.Coordinate{Vec: []float64{45 * us}}, false},
+		{"near, enough", 200 * time.Microsecond, coordinate.Coordinate{Vec: []float64{55 * us}}, true},
+		{"far, surer", 64 * time.Millisecond, coordinate.Coordinate{Error: -0.06}, true},
+		{"far, hardly surer", 64 * time.Millisecond, coordinate.Coordinate{Error: -0.04}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := NewVivaldi("", 0, rand.New(rand.NewPCG(1, 1)))
+			v.own.Error, v.usual = 0.3, tt.usual.Seconds()
+			v.told = flatten(v.own)
+			before := v.Coordinate()
+			for i, by := range tt.by.Vec {
+				v.own.Vec[i] += by
+			}
+			v.own.Height += tt.by.Height
+			v.own.Adjustment += tt.by.Adjustment
+			v.own.Error += tt.by.Error
+			v.tell()
+			after := v.Coordinate()
+			if told := &after[0] != &before[0]; told != tt.want {
+				t.Errorf("others are told: %t, want %t", told, tt.want)
+			}
+			if diff := cmp.Diff(after, flatten(v.own)); tt.want && diff != "" {
+				t.Errorf("others are not told where the node is (-got +want):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestVivaldiAtLongRoundTrips has round trips of 64 ms to a node that moves away by
+// 20 µs from one to the next. What others are told of the node is never more than 1 ms
+// off, and a move by less is not told.
+func TestVivaldiAtLongRoundTrips(t *testing.T) {
+	v, c := NewVivaldi("", 0, rand.New(rand.NewPCG(4, 1))), NewContact("other")
+	off := func(coord []float32) float64 {
+		at := coordinate.NewCoordinate(v.config)
+		expand(coord, at)
+		return separation(v.own.Vec, at.Vec) + math.Abs(v.own.Height-at.Height) + math.Abs(v.own.Adjustment-at.Adjustment)
+	}
+	told := 0
+	for i := range 3000 {
+		c.Coord = []float32{0.04 + 20e-6*float32(i), 0, 0, 0, 0, 0, 0, 0, 0.2, 0, 0.001}
+		before := v.Coordinate()
+		v.Observe(c, 64*time.Millisecond)
+		after := v.Coordinate()
+		if i < 500 {
+			continue // until it has found its place, and knows what is usual
+		}
+		if got := off(after); got > 1.01e-3 {
+			t.Fatalf("after %d round trips the node is %.2f ms from where others are told", i, got*1e3)
+		}
+		if &after[0] == &before[0] {
+			continue
+		}
+		told++
+		if got := off(before); got < 0.99e-3 && math.Abs(v.own.Error-float64(before[coordError])) <= noticeableError {
+			t.Fatalf("after %d round trips a move of %.2f ms is told, want only of 1 ms or more", i, got*1e3)
+		}
+	}
+	if told < 20 || told > 60 {
+		t.Errorf("%d moves were told, want about one for every 50 round trips", told)
+	}
+}
+
 func TestVivaldiDistanceDoesNotAllocate(t *testing.T) {
 	pl := newVivaldiPlane(1, 2, 10*time.Millisecond)
 	pl.run(1, 100)

@@ -38,13 +38,27 @@ func newScript(t testing.TB, self int, change ...func(*Config)) *script {
 func activeScript(t testing.TB, self int, members ...int) *script {
 	t.Helper()
 	s := newScript(t, self)
+	s.acquainted(members...)
+	return s
+}
+
+// activeScriptWith is activeScript for a node at 500 of another configuration.
+func activeScriptWith(t testing.TB, change func(*Config), members ...int) *script {
+	t.Helper()
+	s := newScript(t, 500, change)
+	s.acquainted(members...)
+	return s
+}
+
+// acquainted makes the node active, and makes it know members and wait for nothing.
+func (s *script) acquainted(members ...int) {
+	s.t.Helper()
 	s.step(Input{Kind: InJoin})
 	for _, m := range members {
 		know(s.n, contactAt(point(m)), 10*time.Millisecond)
 	}
 	s.n.take()
 	s.n.stopWaiting()
-	return s
 }
 
 func (s *script) step(in Input) []Action {

@@ -84,26 +84,44 @@ func TestTriesAfterSilentHop(t *testing.T) {
 	}
 }
 
-// TestWhoTellsOfADeath has a leaf die. Whoever finds it out tells the leaf set; who
-// was told does not, unless the dead one was an immediate neighbour.
+// TestWhoTellsOfADeath has a leaf die. Whoever finds it out tells those that have it
+// in their leaf sets; who was told does not, unless the dead one was an immediate
+// neighbour, and then only those on the node's own side of it.
 func TestWhoTellsOfADeath(t *testing.T) {
+	small, large := []int{300, 400, 600, 700, 900, 910}, []int{100, 200, 300, 400, 600, 700, 800, 900}
+	whole := []int{100, 200, 300, 600, 700, 800} // both sides have 100 and 800
 	for _, tt := range []struct {
-		name string
-		dead int
-		told bool
-		want []int
+		name    string
+		leaves  int
+		members []int
+		dead    int
+		told    bool
+		want    []int
 	}{
-		{"found, at the end of the leaf set", 700, false, []int{300, 400, 600}},
-		{"told, at the end of the leaf set", 700, true, nil},
-		{"found, right neighbour", 600, false, []int{300, 400, 700}},
-		{"told, right neighbour", 600, true, []int{300, 400, 700}},
-		{"told, left neighbour", 400, true, []int{300, 600, 700}},
+		{"found, at the end of the leaf set", 4, small, 700, false, []int{600}},
+		{"found, at the other end", 4, small, 300, false, []int{400}},
+		{"told, at the end of the leaf set", 4, small, 700, true, nil},
+		{"found, right neighbour", 4, small, 600, false, []int{400, 700}},
+		{"found, left neighbour", 4, small, 400, false, []int{300, 600}},
+		{"told, right neighbour", 4, small, 600, true, []int{400}},
+		{"told, left neighbour", 4, small, 400, true, []int{600}},
+		{"found, right neighbour of many", 8, large, 600, false, []int{200, 300, 400, 700, 800, 900}},
+		{"found, second of many", 8, large, 700, false, []int{300, 400, 600, 800, 900}},
+		{"found, third of many, on the left", 8, large, 200, false, []int{100, 300, 400, 600}},
+		{"told, right neighbour of many", 8, large, 600, true, []int{200, 300, 400}},
+		{"told, left neighbour of many", 8, large, 400, true, []int{600, 700, 800}},
+		{"told, second of many", 8, large, 700, true, nil},
+		{"found, whole ring in sight", 8, whole, 200, false, []int{100, 300, 600, 700, 800}},
+		{"found, whole ring in sight, on both sides", 8, whole, 100, false, []int{200, 300, 600, 700, 800}},
+		{"found, whole ring in sight, left neighbour", 8, whole, 300, false, []int{100, 200, 600, 700, 800}},
+		{"told, whole ring in sight, left neighbour", 8, whole, 300, true, []int{100, 200, 600, 700, 800}},
+		{"told, whole ring in sight", 8, whole, 200, true, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := forwarder(t)
+			s := activeScriptWith(t, func(c *Config) { c.LeafSetSize = tt.leaves }, tt.members...)
 			s.now += Time(s.n.cfg.MinProbeTimeout)
 			if tt.told {
-				s.hear(contactAt(point(910)), &Packet{Kind: KindSuspect, Suspects: []ring.ID{point(tt.dead)}})
+				s.hear(contactAt(point(950)), &Packet{Kind: KindSuspect, Suspects: []ring.ID{point(tt.dead)}})
 			} else {
 				s.step(Input{Kind: InDisconnected, From: contactAt(point(tt.dead))})
 			}

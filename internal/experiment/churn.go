@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-
-	"github.com/secondbit/pastry"
 )
 
 // churn are the experiments on a ring whose members come and go.
 var churn = []Experiment{churnExperiment, unclaimedExperiment, flashExperiment, splitExperiment}
+
+// farewellTime lies between leaving gracefully and being switched off.
+const farewellTime = 5 * time.Second
 
 var errDied = errors.New("the ring has died out: nobody is active")
 
@@ -67,17 +68,14 @@ func (c *Churn) faults() []error {
 	return append(c.Unrest.faults(), gripes(
 		gripe(c.Session >= time.Minute, "-session is %v, must be at least 1m", c.Session),
 		gripe(c.Warmup >= 0, "-warmup is %v, must not be negative", c.Warmup),
-		gripe(c.Lookups >= 1, "-lookups is %d, must be at least 1", c.Lookups),
-		gripe(c.Rate > 0 && c.Rate <= 100, "-rate is %g, must be positive and at most 100", c.Rate),
+		atLeast("lookups", c.Lookups, 1),
+		rateFault(c.Rate),
 		gripe(c.Leave >= 0 && c.Leave <= 1, "-leave is %g, must be 0 to 1", c.Leave),
 	)...)
 }
 
 // Run blocks until every lookup's fate is known.
 func (c *Churn) Run(ctx context.Context, p *Progress) (Report, error) {
-	if err := refuse(c.faults()); err != nil {
-		return nil, err
-	}
 	began := time.Now()
 	r, err := c.begin(ctx, p)
 	if err != nil {
@@ -106,20 +104,37 @@ type churnRun struct {
 
 // begin builds the ring and lets its members come and go for a while.
 func (c *Churn) begin(ctx context.Context, p *Progress) (*churnRun, error) {
-	world, err := c.open(ctx, p)
+	s, err := c.open(ctx, p, c.faults())
 	if err != nil {
 		return nil, err
 	}
-	r := &churnRun{Churn: c, stage: newStage(world, c.Seed, c.TTL)}
-	r.pop = newPopulation(world, r.meter, c.Seed, c.Nodes, c.Session)
-	r.pop.leave = c.Leave
-	world.Watch = func(i int, a *pastry.Action) {
-		r.meter.watch(i, a)
-		r.pop.watch(i, a)
-	}
+	r := &churnRun{Churn: c, stage: s}
+	r.pop = r.populate(c.Seed, c.Nodes, c.Session, r.depart)
 	r.pop.start()
 	p.Stage(fmt.Sprintf("nodes come and go, sessions of %v", c.Session))
-	return r, let(ctx, world, r.meter, c.Warmup, nil, p, nil)
+	return r, let(ctx, r.world, r.meter.sample, c.Warmup, nil, p, nil)
+}
+
+// depart makes a node go when its session is over. It falls silent unless it is one
+// of the share that leaves.
+func (r *churnRun) depart(i int) {
+	r.world.After(r.pop.exponential(r.Session), func() {
+		switch {
+		case !r.world.Up(i):
+		case r.pop.rng.Float64() < r.Leave && r.world.Active(i):
+			r.pop.counts.Left++
+			r.world.Leave(i)
+			r.world.After(farewellTime, func() { r.off(i) })
+		default:
+			r.pop.counts.Crashed++
+			r.off(i)
+		}
+	})
+}
+
+func (r *churnRun) off(i int) {
+	r.meter.gone(i)
+	r.pop.off(i)
 }
 
 // measure sends the lookups and waits for the last.
@@ -132,12 +147,11 @@ func (r *churnRun) measure(ctx context.Context, p *Progress) error {
 	p.Stage(fmt.Sprintf("%d lookups", r.Lookups))
 	over := func() bool { return all() || r.world.CountActive() == 0 }
 	share := func() float64 { return float64(r.ledger.book.Sent) / float64(r.Lookups) }
-	if err := let(ctx, r.world, r.meter, 1<<62, over, p, share); err != nil {
+	if err := let(ctx, r.world, r.meter.sample, 1<<62, over, p, share); err != nil {
 		return err
 	}
 	r.coming, r.traffic, r.seconds = r.pop.take(), r.meter.take(), r.world.Now()-from
-	p.Stage("the last lookups end")
-	if err := let(ctx, r.world, nil, r.TTL+2*ledgerGrace, nil, p, nil); err != nil {
+	if err := r.wait(ctx, p); err != nil {
 		return err
 	}
 	if r.world.CountActive() == 0 {

@@ -58,7 +58,7 @@ func (f *Failures) faults() []error {
 		gripe(f.Fail > 0 && f.Fail < 1, "-fail is %g, must be more than 0 and less than 1", f.Fail),
 		gripe(f.failed() >= 1 || f.Fail <= 0, "-fail is %g, must be at least one of the %d nodes", f.Fail, f.Nodes),
 		gripe(f.Nodes-f.failed() >= 2, "-fail is %g, must leave at least 2 of the %d nodes", f.Fail, f.Nodes),
-		gripe(f.Repair >= 10*time.Second, "-repair is %v, must be at least 10s", f.Repair),
+		atLeast("repair", f.Repair, 10*time.Second),
 	)...)
 }
 
@@ -116,21 +116,21 @@ type phase struct {
 // after that.
 func (f *Failures) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	if err := refuse(f.faults()); err != nil {
-		return nil, err
-	}
-	world, err := f.open(ctx, p, nil)
+	t, err := f.open(ctx, p, f.faults(), nil)
 	if err != nil {
 		return nil, err
 	}
-	t := newTrips(ctx, world)
+	world := t.world
 	r := &FailuresReport{Coordinates: f.Coordinates, Fail: f.Fail, Failed: f.failed(), Lookups: f.Lookups}
 	before, err := f.burst(t, p, "before the crash")
 	if err != nil {
 		return nil, err
 	}
 
-	live := f.crash(world)
+	live, err := f.crash(ctx, world)
+	if err != nil {
+		return nil, err
+	}
 	r.countHolders(world, live)
 	crashing := upkeepSent(world, live)
 	crashed := world.Now()
@@ -173,11 +173,11 @@ func (f *Failures) burst(t *trips, p *Progress, when string) (phase, error) {
 }
 
 // crash stops random nodes, and returns those that are left.
-func (f *Failures) crash(world *sim.Sim) []int {
+func (f *Failures) crash(ctx context.Context, world *sim.Sim) ([]int, error) {
 	for range f.failed() {
 		world.Crash(world.RandomActive())
 	}
-	return world.Actives()
+	return world.Actives(), ctx.Err()
 }
 
 // countHolders finds out how many live nodes knew a dead one, and so have something

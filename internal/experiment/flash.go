@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-
-	"github.com/secondbit/pastry"
 )
 
 var flashExperiment = Experiment{
@@ -46,9 +44,9 @@ func (f *Flash) Flags(fs *pflag.FlagSet) {
 
 func (f *Flash) faults() []error {
 	return append(f.Unrest.faults(), gripes(
-		gripe(f.Joiners >= 1, "-joiners is %d, must be at least 1", f.Joiners),
+		atLeast("joiners", f.Joiners, 1),
 		gripe(f.Within >= 0, "-within is %v, must not be negative", f.Within),
-		gripe(f.Rate > 0 && f.Rate <= 100, "-rate is %g, must be positive and at most 100", f.Rate),
+		rateFault(f.Rate),
 		gripe(f.Limit >= f.Within, "-limit is %v, must be at least -within, %v", f.Limit, f.Within),
 	)...)
 }
@@ -71,25 +69,17 @@ type FlashReport struct {
 // Run blocks until the ring is exact, or the limit is over, and the last lookup's
 // fate is known.
 func (f *Flash) Run(ctx context.Context, p *Progress) (Report, error) {
-	if err := refuse(f.faults()); err != nil {
-		return nil, err
-	}
 	began := time.Now()
-	world, err := f.open(ctx, p)
+	s, err := f.open(ctx, p, f.faults())
 	if err != nil {
 		return nil, err
 	}
-	s := newStage(world, f.Seed, f.TTL)
-	pop := newPopulation(world, s.meter, f.Seed, 1, 0)
-	world.Watch = func(i int, a *pastry.Action) {
-		s.meter.watch(i, a)
-		pop.watch(i, a)
-	}
+	pop := s.populate(f.Seed, 1, 0, func(int) {}) // whoever comes stays
 	r := &FlashReport{Loss: f.Loss, Joiners: f.Joiners, Within: f.Within.Seconds()}
 	if err := f.crowd(ctx, p, s, pop, r); err != nil {
 		return nil, err
 	}
-	r.Header, r.Lookups, r.Coming, r.Active = f.header("flash", world, began), s.ledger.account(s.ledger.book), pop.take(), world.CountActive()
+	r.Header, r.Lookups, r.Coming, r.Active = f.header("flash", s.world, began), s.ledger.account(s.ledger.book), pop.take(), s.world.CountActive()
 	for percent := range 101 {
 		r.Reached = append(r.Reached, rank(pop.took, float64(percent)/100).Seconds())
 	}
@@ -107,25 +97,20 @@ func (f *Flash) crowd(ctx context.Context, p *Progress, s *stage, pop *populatio
 	p.Stage(fmt.Sprintf("%d nodes join within %v", f.Joiners, f.Within))
 	all := func() bool { return pop.counts.Joined == f.Joiners }
 	share := func() float64 { return float64(pop.counts.Joined) / float64(f.Joiners) }
-	if err := let(ctx, s.world, s.meter, f.Limit, all, p, share); err != nil {
+	if err := let(ctx, s.world, s.meter.sample, f.Limit, all, p, share); err != nil {
 		return err
 	}
 	r.Last = (pop.lastActive - start).Seconds()
 	p.Stage("the ring becomes exact")
 	exact := func() bool { return s.world.Ring(nil).CheckLeafSets() == nil }
-	if err := let(ctx, s.world, s.meter, start+f.Limit-s.world.Now(), exact, p, nil); err != nil {
+	if err := let(ctx, s.world, s.meter.sample, start+f.Limit-s.world.Now(), exact, p, nil); err != nil {
 		return err
 	}
 	if r.Exact = -1; all() && exact() {
 		r.Exact = (s.world.Now() - start).Seconds()
 	}
 	r.Traffic = s.meter.take()
-	p.Stage("the last lookups end")
-	if err := let(ctx, s.world, nil, time.Minute, nil, p, nil); err != nil {
-		return err
-	}
-	over = true
-	return let(ctx, s.world, nil, f.TTL+2*ledgerGrace, nil, p, nil)
+	return s.end(ctx, p, &over)
 }
 
 // Rows returns the report as a table.

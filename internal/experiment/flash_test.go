@@ -4,9 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"github.com/secondbit/pastry"
 )
 
@@ -17,11 +14,7 @@ func runFlash(t *testing.T, change func(f *Flash)) *FlashReport {
 	if change != nil {
 		change(f)
 	}
-	report, err := f.Run(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := report.(*FlashReport)
+	r := run[*FlashReport](t, f)
 	checkAccount(t, &r.Lookups)
 	return r
 }
@@ -48,9 +41,7 @@ func TestFlashDeterministic(t *testing.T) {
 	long(t)
 	t.Parallel()
 	run := func() *FlashReport { return runFlash(t, func(f *Flash) { f.Seed, f.Loss, f.Joiners = 5, 0.01, 30 }) }
-	if diff := cmp.Diff(run(), run(), cmpopts.IgnoreFields(Header{}, "WallTime", "PeakMemory")); diff != "" {
-		t.Errorf("the same seed gives another report:\n%s", diff)
-	}
+	checkSame(t, run(), run())
 }
 
 // TestFlashDetects gives joiners no time: the ring cannot take them in.

@@ -74,16 +74,12 @@ type HopsReport struct {
 // Run builds the ring, sends the lookups, and looks at the tables.
 func (h *Hops) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	if err := refuse(h.faults()); err != nil {
-		return nil, err
-	}
-	world, err := h.open(ctx, p, nil)
+	t, err := h.open(ctx, p, h.faults(), nil)
 	if err != nil {
 		return nil, err
 	}
 	r := &HopsReport{Coordinates: h.Coordinates, Target: "nodes", Lookups: h.Lookups}
-	t := newTrips(ctx, world)
-	m := newMileage(world)
+	world, m := t.world, newMileage(t.world)
 	t.ended = m.add
 	draw := t.toNode
 	if h.Keys {

@@ -9,24 +9,22 @@ import (
 	"github.com/secondbit/pastry/internal/sim"
 )
 
-const (
-	joinPatience = 30 * time.Second // after which a node that has not joined is told of another member
-	farewellTime = 5 * time.Second  // between leaving gracefully and being switched off
-)
+// joinPatience is after how long a node that has not joined is told of another
+// member.
+const joinPatience = 30 * time.Second
 
 // population makes nodes come and go: arrivals are a Poisson process, and a node
 // stays, from the moment it is told to join, for an exponentially distributed
 // session. As many come as go, on average. Whoever comes is a new node with an
 // id of its own; it joins through one random member, and is told of another when
-// it is not active after joinPatience. Whoever goes falls silent, but for the
-// share that leaves.
+// it is not active after joinPatience. How it goes is for depart to say.
 type population struct {
 	world   *sim.Sim
-	meter   *meter
 	rng     *rand.Rand // who comes and goes does not depend on the network's luck
 	size    int
 	session time.Duration
-	leave   float64
+	depart  func(i int) // sees to it that a node goes when its session is over
+	calm    bool        // nobody comes or goes any more
 
 	joining    map[int]time.Duration // since when
 	counts     Coming
@@ -47,10 +45,10 @@ type Coming struct {
 	JoinMost float64 `json:"join_max_seconds"`
 }
 
-func newPopulation(world *sim.Sim, m *meter, seed uint64, size int, session time.Duration) *population {
+func newPopulation(world *sim.Sim, rng *rand.Rand, size int, session time.Duration, depart func(i int)) *population {
 	return &population{
-		world: world, meter: m, rng: rand.New(rand.NewPCG(seed, 0xc4024)),
-		size: size, session: session, joining: make(map[int]time.Duration),
+		world: world, rng: rng, size: size, session: session, depart: depart,
+		joining: make(map[int]time.Duration),
 	}
 }
 
@@ -69,8 +67,10 @@ func (p *population) exponential(mean time.Duration) time.Duration {
 // await waits for the next arrival.
 func (p *population) await() {
 	p.world.After(p.exponential(p.session/time.Duration(p.size)), func() {
-		p.arrive()
-		p.await()
+		if !p.calm {
+			p.arrive()
+			p.await()
+		}
 	})
 }
 
@@ -98,29 +98,9 @@ func (p *population) enter(i int) {
 	})
 }
 
-// depart makes a node go when its session is over.
-func (p *population) depart(i int) {
-	if p.session <= 0 {
-		return
-	}
-	p.world.After(p.exponential(p.session), func() {
-		switch {
-		case !p.world.Up(i):
-		case p.rng.Float64() < p.leave && p.world.Active(i):
-			p.counts.Left++
-			p.world.Leave(i)
-			p.world.After(farewellTime, func() { p.off(i) })
-		default:
-			p.counts.Crashed++
-			p.off(i)
-		}
-	})
-}
-
 // off makes a node fall silent. Starting it once more before frees what it knew.
 func (p *population) off(i int) {
 	delete(p.joining, i)
-	p.meter.gone(i)
 	p.world.Restart(i)
 	p.world.Crash(i)
 }

@@ -69,7 +69,7 @@ func (d *Durability) Flags(fs *pflag.FlagSet) {
 // check reports every parameter that is out of its range.
 func (d *Durability) check() error {
 	return refuse(append(d.Setup.faults(), gripes(
-		gripe(d.Nodes >= 2, "-nodes is %d, must be at least 2", d.Nodes),
+		atLeast("nodes", d.Nodes, 2),
 		gripe(d.Replicas >= 1 && 2*d.Replicas <= d.LeafSet, "-replicas is %d, must be 1 to %d, half of the leaf set", d.Replicas, d.LeafSet/2),
 		gripe(d.Records >= 1 && d.Records <= maxRecords, "-records is %d, must be 1 to %d", d.Records, maxRecords),
 		gripe(d.Size >= leastSize && d.Size <= mostSize, "-size is %d, must be %d to %d", d.Size, leastSize, mostSize),
@@ -93,7 +93,9 @@ func (d *Durability) Run(ctx context.Context, p *Progress) (Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.begin(world)
+	if err := a.begin(ctx, world); err != nil {
+		return nil, err
+	}
 	for _, stage := range []func(context.Context, *Progress) error{a.fill, a.churn, a.settle} {
 		if err := stage(ctx, p); err != nil {
 			return nil, err
@@ -132,7 +134,7 @@ func (a *archive) churn(ctx context.Context, p *Progress) error {
 // nowhere else.
 func (a *archive) settle(ctx context.Context, p *Progress) error {
 	p.Stage("the ring settles")
-	a.calm = true
+	a.pop.calm = true
 	began, look := a.world.Now(), a.world.Now()
 	exact := func() bool {
 		if a.world.Now() < look {
@@ -150,17 +152,7 @@ func (a *archive) settle(ctx context.Context, p *Progress) error {
 
 // pass lets virtual time pass, at most d, until done, if it is set, returns true.
 func (a *archive) pass(ctx context.Context, p *Progress, d time.Duration, done func() bool) error {
-	began := a.world.Now()
-	for end := began + d; a.world.Now() < end && (done == nil || !done()); {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		step := min(time.Second, end-a.world.Now())
-		a.world.Run(step)
-		a.tick(step)
-		p.Done(float64(a.world.Now()-began) / float64(d))
-	}
-	return nil
+	return let(ctx, a.world, a.tick, d, done, p, nil)
 }
 
 // configure makes a world ask the archive what the application is to do.

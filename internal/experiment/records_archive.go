@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"math/rand/v2"
@@ -25,8 +26,9 @@ const (
 type archive struct {
 	*Durability
 	world   *sim.Sim
-	rng     *rand.Rand // of the scenario
-	keepers []*keeper  // of the active members, by node
+	pop     *population // who comes joins without records
+	rng     *rand.Rand  // of the scenario
+	keepers []*keeper   // of the active members, by node
 	records []document
 	errands map[*pastry.Routed]*errand
 	routed  map[pastry.MessageID]*errand // those of them that went to a root
@@ -36,15 +38,13 @@ type archive struct {
 	curve   curve
 	written int          // records whose writing has come to an end
 	acked   int          // those of them that were acknowledged
-	calm    bool         // nobody comes or goes any more
 	leaving map[int]bool // members that have handed over what they held
 
-	crashed, left, joined int
-	ended                 ending
-	misplaced             int
-	settled               time.Duration
-	members               float64 // member seconds measured
-	faults                []string
+	ended     ending
+	misplaced int
+	settled   time.Duration
+	members   float64 // member seconds measured
+	faults    []string
 }
 
 // document is a record as it is sent.
@@ -83,15 +83,18 @@ func newDocument(seed uint64, number, size int) document {
 func (a *archive) number(r *pb.Record) int { return int(binary.BigEndian.Uint32(r.Data)) }
 
 // begin gives every member of a ring that was built a keeper, and lets nodes come
-// and go from now on.
-func (a *archive) begin(world *sim.Sim) {
-	a.world = world
+// and go from now on. It returns an error when ctx is over.
+func (a *archive) begin(ctx context.Context, world *sim.Sim) error {
+	a.world, a.pop = world, newPopulation(world, a.rng, a.Nodes, a.Session, a.outlive)
 	for _, i := range world.Actives() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		a.keeper(i)
-		a.outlive(i)
 	}
-	a.expect()
+	a.pop.start()
 	a.browse()
+	return nil
 }
 
 // clock returns the virtual time as the policy takes it.
@@ -103,7 +106,11 @@ func (a *archive) keeper(i int) *keeper {
 	for len(a.keepers) <= i {
 		a.keepers = append(a.keepers, nil)
 	}
-	if a.keepers[i] == nil && a.world.Up(i) && a.world.Node(i).State() == pastry.StateActive {
+	if a.keepers[i] != nil || !a.world.Up(i) {
+		return a.keepers[i]
+	}
+	// In a perfect ring this makes the node, which asks for its keeper then.
+	if active := a.world.Node(i).State() == pastry.StateActive; active && a.keepers[i] == nil {
 		a.keepers[i] = newKeeper(a, i)
 	}
 	return a.keepers[i]
@@ -115,6 +122,7 @@ func (a *archive) watch(i int, act *pastry.Action) {
 	if a.world == nil {
 		return // the ring is being built
 	}
+	a.pop.watch(i, act)
 	switch act.Kind {
 	case pastry.ActState:
 		if act.State == pastry.StateIdle {
@@ -154,7 +162,8 @@ func (a *archive) measure() {
 	a.copies.watch(a.world.Now())
 	a.postage = postage{}
 	a.reads = reading{}
-	a.members, a.crashed, a.left, a.joined = 0, 0, 0, 0
+	a.members = 0
+	a.pop.restart()
 	a.curve = curve{began: a.world.Now(), next: a.world.Now() + a.Sample, every: a.Sample}
 	a.ended.packets = a.world.Counts().Packets
 }
@@ -166,14 +175,13 @@ type ending struct {
 	reads   reading
 	packets uint64
 	low     int // records with fewer copies than they should have
-
-	joined, crashed, left int
+	coming  Coming
 }
 
 func (a *archive) conclude() {
 	a.ended = ending{
 		postage: a.postage, reads: a.reads, packets: a.world.Counts().Packets - a.ended.packets, low: a.copies.low(),
-		joined: a.joined, crashed: a.crashed, left: a.left,
+		coming: a.pop.take(),
 	}
 	a.copies.unwatch(a.world.Now())
 }

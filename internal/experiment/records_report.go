@@ -79,7 +79,7 @@ func (a *archive) report(began time.Time) *DurabilityReport {
 	r := &DurabilityReport{
 		Header:   a.header("records", a.world, began),
 		Replicas: a.Replicas, Size: a.Size, Session: a.Session.Seconds(), Leave: a.Leave, For: a.For.Seconds(), Repair: a.Repair,
-		Joined: a.ended.joined, Crashed: a.ended.crashed, Left: a.ended.left, MeanMembers: a.members / a.For.Seconds(),
+		Joined: a.ended.coming.Arrived, Crashed: a.ended.coming.Crashed, Left: a.ended.coming.Left, MeanMembers: a.members / a.For.Seconds(),
 		Records: a.Records, Acknowledged: a.acked, Unwritten: a.written - a.acked, Faults: a.faults,
 		FewestCopies: a.copies.fewest, CopiesShare: a.copies.shares(), LowAtEnd: a.ended.low,
 		Settled: a.settled.Seconds(), Misplaced: a.misplaced,

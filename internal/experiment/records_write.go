@@ -183,7 +183,7 @@ func (a *archive) browse() {
 		if a.copies.watching {
 			a.read(a.rng.IntN(a.Records))
 		}
-		if !a.calm {
+		if !a.pop.calm {
 			a.browse()
 		}
 	})

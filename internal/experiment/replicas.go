@@ -101,16 +101,13 @@ func (r *Replicas) faults() []error {
 // Run builds the ring and sends every lookup each way.
 func (r *Replicas) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	if err := refuse(r.faults()); err != nil {
-		return nil, err
-	}
 	r.proximity, r.passed, r.handed = make(map[int]*pastry.Vivaldi), make(map[pastry.MessageID][]int), make(map[ring.ID]*trip)
-	world, err := r.open(ctx, p, func(i int, v *pastry.Vivaldi) { r.proximity[i] = v })
+	t, err := r.open(ctx, p, r.faults(), func(i int, v *pastry.Vivaldi) { r.proximity[i] = v })
 	if err != nil {
 		return nil, err
 	}
+	world := t.world
 	world.Forward = func(i int, msg *pastry.Routed, _ *pastry.Contact) *pastry.Routed { return r.divert(world, i, msg) }
-	t := newTrips(ctx, world)
 	finds := make([]finding, r.ways())
 	t.ended = func(trip *trip) {
 		if whole := r.handOn(t, trip); whole != nil {

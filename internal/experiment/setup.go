@@ -65,7 +65,7 @@ func (s *Setup) faults() []error {
 		gripe(s.JoinRate > 0 || s.Perfect, "-joinrate is %g, must be positive", s.JoinRate),
 		gripe(s.Loss >= 0 && s.Loss < 1, "-loss is %g, must be at least 0 and less than 1", s.Loss),
 		gripe(s.Jitter >= 0, "-jitter is %g, must not be negative", s.Jitter),
-		gripe(s.Heartbeat >= 10*time.Millisecond, "-heartbeat is %v, must be at least 10ms", s.Heartbeat),
+		atLeast("heartbeat", s.Heartbeat, 10*time.Millisecond),
 	)
 }
 
@@ -89,7 +89,7 @@ func (s *Setup) build(ctx context.Context, p *Progress, change func(*sim.Config)
 	world := sim.New(cfg)
 	if s.Perfect {
 		p.Stage(fmt.Sprintf("%d nodes get perfect tables", s.Nodes))
-		if err := world.Perfect(s.Nodes, p.Done); err != nil {
+		if err := world.Perfect(ctx, s.Nodes, p.Done); err != nil {
 			return nil, err
 		}
 	} else if err := s.grow(ctx, p, world); err != nil {

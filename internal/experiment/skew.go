@@ -85,19 +85,16 @@ func (s *Skew) faults() []error {
 // Run builds the ring and sends both kinds of lookups.
 func (s *Skew) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	if err := refuse(s.faults()); err != nil {
-		return nil, err
-	}
-	world, err := s.open(ctx, p, nil)
+	t, err := s.open(ctx, p, s.faults(), nil)
 	if err != nil {
 		return nil, err
 	}
+	world := t.world
 	keys := make([]ring.ID, s.Distinct)
 	for i := range keys {
 		keys[i] = world.RandomKey()
 	}
 	r := &SkewReport{Coordinates: s.Coordinates, Lookups: s.Lookups, Zipf: s.Zipf, Distinct: s.Distinct}
-	t := newTrips(ctx, world)
 	steep := newZipf(s.Distinct, s.Zipf)
 	top := 0
 	r.Skewed, err = s.load(t, p, "skewed", func() ring.ID {

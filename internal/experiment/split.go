@@ -55,9 +55,9 @@ func (s *Split) faults() []error {
 	return append(s.Unrest.faults(), gripes(
 		gripe(s.Parts >= 2 && s.Parts <= s.Nodes/4, "-parts is %d, must be 2 to a quarter of -nodes", s.Parts),
 		gripe(s.Share > 0 && s.Share < 1, "-share is %g, must be between 0 and 1", s.Share),
-		gripe(s.For >= time.Second, "-for is %v, must be at least 1s", s.For),
-		gripe(s.Rate > 0 && s.Rate <= 100, "-rate is %g, must be positive and at most 100", s.Rate),
-		gripe(s.Limit >= time.Second, "-limit is %v, must be at least 1s", s.Limit),
+		atLeast("for", s.For, time.Second),
+		rateFault(s.Rate),
+		atLeast("limit", s.Limit, time.Second),
 	)...)
 }
 
@@ -85,15 +85,12 @@ type SplitReport struct {
 // Run blocks until the ring is exact again, or the limit is over, and the last
 // lookup's fate is known.
 func (s *Split) Run(ctx context.Context, p *Progress) (Report, error) {
-	if err := refuse(s.faults()); err != nil {
-		return nil, err
-	}
 	began := time.Now()
-	world, err := s.open(ctx, p)
+	stage, err := s.open(ctx, p, s.faults())
 	if err != nil {
 		return nil, err
 	}
-	t := &torn{Split: s, stage: newStage(world, s.Seed, s.TTL)}
+	t := &torn{Split: s, stage: stage}
 	r := &SplitReport{Loss: s.Loss, Parts: s.Parts, For: s.For.Seconds()}
 	if err := t.split(ctx, p, r); err != nil {
 		return nil, err
@@ -101,7 +98,7 @@ func (s *Split) Run(ctx context.Context, p *Progress) (Report, error) {
 	if err := t.heal(ctx, p, r); err != nil {
 		return nil, err
 	}
-	r.Header = s.header("split", world, began)
+	r.Header = s.header("split", t.world, began)
 	return r, nil
 }
 
@@ -115,8 +112,7 @@ type torn struct {
 
 // split splits the network and lets the parts become rings of their own.
 func (t *torn) split(ctx context.Context, p *Progress, r *SplitReport) error {
-	p.Stage("the ring settles")
-	if err := let(ctx, t.world, nil, time.Minute, nil, p, nil); err != nil {
+	if err := rest(ctx, p, t.world, "the ring settles", time.Minute); err != nil {
 		return err
 	}
 	r.Sizes = t.cut()
@@ -168,19 +164,14 @@ func (t *torn) heal(ctx context.Context, p *Progress, r *SplitReport) error {
 	p.Stage("the ring becomes one again")
 	whole := t.world.Ring(nil)
 	exact := func() bool { return whole.CheckLeafSets() == nil }
-	if err := let(ctx, t.world, t.meter, t.Limit, exact, p, nil); err != nil {
+	if err := let(ctx, t.world, t.meter.sample, t.Limit, exact, p, nil); err != nil {
 		return err
 	}
 	if r.Merged = -1; exact() {
 		r.Merged = (t.world.Now() - healed).Seconds()
 	}
 	r.Traffic = t.meter.take()
-	p.Stage("the last lookups end")
-	if err := let(ctx, t.world, nil, time.Minute, nil, p, nil); err != nil {
-		return err
-	}
-	t.ended = true
-	if err := let(ctx, t.world, nil, t.TTL+2*ledgerGrace, nil, p, nil); err != nil {
+	if err := t.end(ctx, p, &t.ended); err != nil {
 		return err
 	}
 	t.account(r, before, healed)

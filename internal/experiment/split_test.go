@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/secondbit/pastry"
 )
@@ -17,11 +16,7 @@ func runSplit(t *testing.T, change func(s *Split)) *SplitReport {
 	if change != nil {
 		change(s)
 	}
-	report, err := s.Run(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := report.(*SplitReport)
+	r := run[*SplitReport](t, s)
 	checkAccount(t, &r.Lookups)
 	return r
 }
@@ -65,9 +60,7 @@ func TestSplitDeterministic(t *testing.T) {
 	long(t)
 	t.Parallel()
 	run := func() *SplitReport { return runSplit(t, func(s *Split) { s.Seed, s.Loss = 6, 0.01 }) }
-	if diff := cmp.Diff(run(), run(), cmpopts.IgnoreFields(Header{}, "WallTime", "PeakMemory")); diff != "" {
-		t.Errorf("the same seed gives another report:\n%s", diff)
-	}
+	checkSame(t, run(), run())
 }
 
 // TestSplitDetects lets nobody look for the lost part: the rings stay two, and

@@ -39,8 +39,8 @@ func (s *Static) Flags(fs *pflag.FlagSet) {
 // faults returns what is wrong with the parameters.
 func (s *Static) faults() []error {
 	return append(s.Setup.faults(), gripes(
-		gripe(s.Nodes >= 2, "-nodes is %d, must be at least 2", s.Nodes),
-		gripe(s.Lookups >= 1, "-lookups is %d, must be at least 1", s.Lookups),
+		atLeast("nodes", s.Nodes, 2),
+		atLeast("lookups", s.Lookups, 1),
 		gripe(s.Settle >= 0, "-settle is %v, must not be negative", s.Settle),
 	)...)
 }
@@ -53,6 +53,11 @@ func gripe(ok bool, format string, args ...any) error {
 	return fmt.Errorf(format, args...)
 }
 
+// atLeast returns an error if the value of a flag is less than it must be.
+func atLeast[T int | time.Duration](flag string, got, least T) error {
+	return gripe(got >= least, "-%s is %v, must be at least %v", flag, got, least)
+}
+
 // gripes returns those errors that are not nil.
 func gripes(errs ...error) []error {
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
@@ -61,9 +66,12 @@ func gripes(errs ...error) []error {
 // refuse returns an error that names every fault, nil if there is none.
 func refuse(faults []error) error { return errors.Join(faults...) }
 
-// open builds the ring and lets it settle. see, if set, is told the proximity of
-// every node.
-func (s *Static) open(ctx context.Context, p *Progress, see func(i int, v *pastry.Vivaldi)) (*sim.Sim, error) {
+// open builds the ring, unless there are faults, lets it settle, and returns what
+// sends lookups through it. see, if set, is told the proximity of every node.
+func (s *Static) open(ctx context.Context, p *Progress, faults []error, see func(i int, v *pastry.Vivaldi)) (*trips, error) {
+	if err := refuse(faults); err != nil {
+		return nil, err
+	}
 	world, err := s.build(ctx, p, func(cfg *sim.Config) {
 		tune := cfg.Tune
 		cfg.Tune = func(i int, c *pastry.Config) {
@@ -76,21 +84,16 @@ func (s *Static) open(ctx context.Context, p *Progress, see func(i int, v *pastr
 	if err != nil {
 		return nil, err
 	}
-	return world, rest(ctx, p, world, "the ring settles", s.Settle)
+	if err := rest(ctx, p, world, "the ring settles", s.Settle); err != nil {
+		return nil, err
+	}
+	return newTrips(ctx, world), nil
 }
 
 // rest lets virtual time pass.
 func rest(ctx context.Context, p *Progress, world *sim.Sim, stage string, d time.Duration) error {
 	p.Stage(stage)
-	for end := world.Now() + d; world.Now() < end; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		p.Done(1 - float64(end-world.Now())/float64(d))
-		world.Run(min(time.Second, end-world.Now()))
-	}
-	p.Done(1)
-	return ctx.Err()
+	return let(ctx, world, nil, d, nil, p, nil)
 }
 
 // gap returns the time between two lookups: each node sends one every five

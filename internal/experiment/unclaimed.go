@@ -62,9 +62,9 @@ func (u *Unclaimed) Flags(fs *pflag.FlagSet) {
 
 func (u *Unclaimed) faults() []error {
 	return append(u.Unrest.faults(), gripes(
-		gripe(u.Deaths >= 1, "-deaths is %d, must be at least 1", u.Deaths),
-		gripe(u.Every >= time.Millisecond, "-every is %v, must be at least 1ms", u.Every),
-		gripe(u.Pause >= time.Second, "-pause is %v, must be at least 1s", u.Pause),
+		atLeast("deaths", u.Deaths, 1),
+		atLeast("every", u.Every, time.Millisecond),
+		atLeast("pause", u.Pause, time.Second),
 	)...)
 }
 
@@ -91,17 +91,13 @@ const unclaimedLimit = time.Minute
 
 // Run blocks until every death was claimed.
 func (u *Unclaimed) Run(ctx context.Context, p *Progress) (Report, error) {
-	if err := refuse(u.faults()); err != nil {
-		return nil, err
-	}
 	began := time.Now()
-	world, err := u.open(ctx, p)
+	s, err := u.open(ctx, p, u.faults())
 	if err != nil {
 		return nil, err
 	}
-	d := &deaths{Unclaimed: u, stage: newStage(world, u.Seed, u.TTL), rng: rand.New(rand.NewPCG(u.Seed, 0xdead))}
-	p.Stage("the ring settles")
-	if err := let(ctx, world, nil, time.Minute, nil, p, nil); err != nil {
+	d := &deaths{Unclaimed: u, stage: s, rng: rand.New(rand.NewPCG(u.Seed, 0xdead))}
+	if err := rest(ctx, p, s.world, "the ring settles", time.Minute); err != nil {
 		return nil, err
 	}
 	d.meter.restart()
@@ -113,10 +109,10 @@ func (u *Unclaimed) Run(ctx context.Context, p *Progress) (Report, error) {
 		p.Done(float64(i+1) / float64(u.Deaths))
 	}
 	traffic := d.meter.take()
-	if err := let(ctx, world, nil, u.TTL+2*ledgerGrace, nil, nil, nil); err != nil {
+	if err := d.wait(ctx, nil); err != nil {
 		return nil, err
 	}
-	return d.report(u.header("unclaimed", world, began), traffic), nil
+	return d.report(u.header("unclaimed", s.world, began), traffic), nil
 }
 
 // deaths is a run of the experiment.

@@ -4,9 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"github.com/secondbit/pastry"
 )
 
@@ -18,11 +15,7 @@ func smallUnclaimed(passive bool) *Unclaimed {
 
 func runUnclaimed(t *testing.T, u *Unclaimed) *UnclaimedReport {
 	t.Helper()
-	report, err := u.Run(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := report.(*UnclaimedReport)
+	r := run[*UnclaimedReport](t, u)
 	checkAccount(t, &r.Lookups)
 	return r
 }
@@ -58,11 +51,11 @@ func TestParted(t *testing.T) {
 	t.Parallel()
 	u := smallUnclaimed(true)
 	u.Perfect = true
-	world, err := u.open(t.Context(), nil)
+	s, err := u.open(t.Context(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &deaths{Unclaimed: u, stage: newStage(world, u.Seed, u.TTL)}
+	d, world := &deaths{Unclaimed: u, stage: s}, s.world
 	for range 20 {
 		dead := world.RandomActive()
 		keys := d.parted(dead)
@@ -84,9 +77,7 @@ func TestUnclaimedDeterministic(t *testing.T) {
 		u.Deaths, u.Loss, u.Seed = 3, 0.02, 9
 		return runUnclaimed(t, u)
 	}
-	if diff := cmp.Diff(run(), run(), cmpopts.IgnoreFields(Header{}, "WallTime", "PeakMemory")); diff != "" {
-		t.Errorf("the same seed gives another report:\n%s", diff)
-	}
+	checkSame(t, run(), run())
 }
 
 // TestUnclaimedDetects takes the heartbeats away: keys then stay unclaimed until

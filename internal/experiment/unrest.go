@@ -34,14 +34,22 @@ func (u *Unrest) Flags(fs *pflag.FlagSet) {
 // faults returns what is wrong with the parameters.
 func (u *Unrest) faults() []error {
 	return append(u.Setup.faults(), gripes(
-		gripe(u.Nodes >= 8, "-nodes is %d, must be at least 8", u.Nodes),
+		atLeast("nodes", u.Nodes, 8),
 		gripe(u.TTL >= time.Second && u.TTL <= 5*time.Minute, "-ttl is %v, must be 1s to 5m", u.TTL),
 	)...)
 }
 
-// open builds the ring.
-func (u *Unrest) open(ctx context.Context, p *Progress) (*sim.Sim, error) {
-	return u.build(ctx, p, func(cfg *sim.Config) {
+// rateFault returns an error unless as many lookups a second and node can be sent.
+func rateFault(rate float64) error {
+	return gripe(rate > 0 && rate <= 100, "-rate is %g, must be positive and at most 100", rate)
+}
+
+// open builds the ring, unless there are faults.
+func (u *Unrest) open(ctx context.Context, p *Progress, faults []error) (*stage, error) {
+	if err := refuse(faults); err != nil {
+		return nil, err
+	}
+	world, err := u.build(ctx, p, func(cfg *sim.Config) {
 		tune := cfg.Tune
 		cfg.Tune = func(i int, c *pastry.Config) {
 			tune(i, c)
@@ -50,20 +58,24 @@ func (u *Unrest) open(ctx context.Context, p *Progress) (*sim.Sim, error) {
 			}
 		}
 	})
+	if err != nil {
+		return nil, err
+	}
+	return newStage(world, u.Seed, u.TTL), nil
 }
 
-// let makes virtual time pass in steps of a second at most, each of which the
-// meter samples, until done returns true, limit is over or ctx ends. progress,
-// if set, is asked for the share that is done.
-func let(ctx context.Context, world *sim.Sim, m *meter, limit time.Duration, done func() bool, p *Progress, progress func() float64) error {
+// let makes virtual time pass in steps of a second at most, until done returns true,
+// limit is over or ctx ends. passed, if set, is told of each step; progress, if set,
+// is asked for the share that is done.
+func let(ctx context.Context, world *sim.Sim, passed func(time.Duration), limit time.Duration, done func() bool, p *Progress, progress func() float64) error {
 	for end := world.Now() + limit; world.Now() < end && (done == nil || !done()); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		d := min(time.Second, end-world.Now())
 		world.Run(d)
-		if m != nil {
-			m.sample(d)
+		if passed != nil {
+			passed(d)
 		}
 		if progress != nil {
 			p.Done(progress())

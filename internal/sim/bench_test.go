@@ -38,7 +38,7 @@ func BenchmarkPerfect(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				s := sim.New(paper(b, "plane"))
-				check(b, s.Perfect(n, nil))
+				check(b, s.Perfect(b.Context(), n, nil))
 				for range 1000 {
 					s.Route(s.RandomActive(), s.ID(s.RandomActive()), 10*time.Second)
 				}

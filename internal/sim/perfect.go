@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -21,27 +22,35 @@ import (
 // tables, and so reaches more of the others as virtual time passes: a heartbeat after
 // two to five seconds is the first. To keep a huge ring small, send what is to
 // be sent within a few seconds.
-func (s *Sim) Perfect(n int, progress func(share float64)) error {
+//
+// Perfect returns an error when ctx is over. Then nobody is made later, either: what
+// reaches a member that was not made comes to nothing. Only Node still makes the one
+// it is asked for. Such a simulation is fit for nothing but to be dropped.
+func (s *Sim) Perfect(ctx context.Context, n int, progress func(share float64)) error {
 	if len(s.nodes) > 0 {
 		return errors.New("sim: Perfect: there are nodes already")
 	}
 	if n < 1 {
 		return fmt.Errorf("sim: Perfect: %d nodes, must be at least 1", n)
 	}
+	if progress == nil {
+		progress = func(float64) {}
+	}
 	for i := range n {
+		if i%1024 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			progress(float64(i) / float64(n))
+		}
 		m := &node{index: int32(i), place: s.Topology.Place(s.rng), joinAt: s.now}
 		s.nodes = append(s.nodes, m)
 		s.begin(m)
 		s.setState(m, pastry.StateActive)
-		if progress != nil && i%1024 == 0 {
-			progress(float64(i) / float64(n))
-		}
 	}
-	s.roster, s.unmade = newRoster(s), n
-	if progress != nil {
-		progress(1)
-	}
-	return nil
+	s.roster, s.unmade = newRoster(ctx, s), n
+	progress(1)
+	return ctx.Err()
 }
 
 // enrol makes the state machine of a member of a perfect ring.
@@ -56,12 +65,12 @@ func (s *Sim) enrol(n *node) {
 }
 
 // makeAll makes the state machines of all members of a perfect ring that have
-// none yet.
+// none yet, unless the context of Perfect is over.
 func (s *Sim) makeAll() {
-	if s.unmade == 0 {
-		return
-	}
 	for _, n := range s.nodes {
+		if s.roster == nil || s.roster.over() {
+			return
+		}
 		if n.raw == nil {
 			s.enrol(n)
 		}

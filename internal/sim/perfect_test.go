@@ -2,6 +2,8 @@ package sim_test
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +38,7 @@ func TestPerfectTables(t *testing.T) {
 			t.Parallel()
 			for _, n := range []int{1, 2, 10, 700} {
 				s := newSim(t, 107, tt.cfg)
-				check(t, s.Perfect(n, nil))
+				check(t, s.Perfect(t.Context(), n, nil))
 				if got := s.CountActive(); got != n {
 					t.Errorf("%d active nodes, want %d", got, n)
 				}
@@ -113,7 +115,7 @@ func rtts(s *sim.Sim, i int, others []int) []time.Duration {
 func TestPerfectLookups(t *testing.T) {
 	run := func() *sim.Sim {
 		s := newSim(t, 109, paper(t, "sphere"))
-		check(t, s.Perfect(20000, nil))
+		check(t, s.Perfect(t.Context(), 20000, nil))
 		for range 300 {
 			s.Route(s.RandomActive(), s.RandomKey(), 10*time.Second)
 		}
@@ -139,7 +141,7 @@ func TestPerfectLookups(t *testing.T) {
 // joiners, and stays exact.
 func TestPerfectLives(t *testing.T) {
 	s := newSim(t, 113, paper(t, "plane"))
-	check(t, s.Perfect(200, nil))
+	check(t, s.Perfect(t.Context(), 200, nil))
 	for i := range 20 {
 		s.Crash(i * 7)
 	}
@@ -156,11 +158,73 @@ func TestPerfectLives(t *testing.T) {
 
 func TestPerfectRefuses(t *testing.T) {
 	s := newSim(t, 127, sim.Config{})
-	if err := s.Perfect(0, nil); err == nil || !strings.Contains(err.Error(), "0 nodes, must be at least 1") {
+	if err := s.Perfect(t.Context(), 0, nil); err == nil || !strings.Contains(err.Error(), "0 nodes, must be at least 1") {
 		t.Errorf("error is %v", err)
 	}
 	s.Add()
-	if err := s.Perfect(10, nil); err == nil || !strings.Contains(err.Error(), "there are nodes already") {
+	if err := s.Perfect(t.Context(), 10, nil); err == nil || !strings.Contains(err.Error(), "there are nodes already") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// TestPerfectCancelled ends the making of a ring, and of the members that are made
+// later.
+func TestPerfectCancelled(t *testing.T) {
+	t.Run("before", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		s := newSim(t, 131, paper(t, "plane"))
+		if err := s.Perfect(ctx, 1<<30, nil); !errors.Is(err, context.Canceled) || s.Len() > 0 {
+			t.Errorf("error is %v after %d nodes, want %v after none", err, s.Len(), context.Canceled)
+		}
+	})
+	t.Run("meanwhile", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := newSim(t, 131, paper(t, "plane"))
+		err := s.Perfect(ctx, 1<<30, func(float64) {
+			if s.Len() > 5000 {
+				cancel()
+			}
+		})
+		if !errors.Is(err, context.Canceled) || s.Len() > 10000 {
+			t.Errorf("error is %v after %d nodes, want %v after few", err, s.Len(), context.Canceled)
+		}
+	})
+	for _, tt := range []struct {
+		name string
+		do   func(s *sim.Sim)
+	}{
+		{"in all at once", func(s *sim.Sim) { s.Crash(0) }},
+		{"by messages", func(s *sim.Sim) {
+			for i := range s.Len() {
+				s.Route(i, s.RandomKey(), 10*time.Second)
+				s.Run(time.Millisecond)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			made := 0
+			cfg := paper(t, "plane")
+			cfg.Watch = func(_ int, a *pastry.Action) {
+				if a.Kind != pastry.ActState {
+					return
+				}
+				if made++; made == 50 {
+					cancel()
+				}
+			}
+			s := newSim(t, 131, cfg)
+			check(t, s.Perfect(ctx, 1000, nil))
+			tt.do(s)
+			if got := sim.Made(s); got != 50 {
+				t.Errorf("%d nodes were made, want the 50 before the end", got)
+			}
+			for i := range s.Len() {
+				s.Crash(i)
+				s.Restart(i)
+			}
+			s.Run(time.Minute)
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"slices"
 	"sort"
 
@@ -11,6 +12,7 @@ import (
 // roster is a ring as it was at one moment: who was a member, in the order of
 // their ids, and where. What every member's tables were to be follows from it.
 type roster struct {
+	ctx     context.Context // of Perfect
 	s       *Sim
 	points  []point
 	places  []Place // of points
@@ -20,8 +22,8 @@ type roster struct {
 // span is an interval of a roster's points.
 type span struct{ from, to int32 }
 
-func newRoster(s *Sim) *roster {
-	r := &roster{s: s, finders: make(map[span]finder)}
+func newRoster(ctx context.Context, s *Sim) *roster {
+	r := &roster{ctx: ctx, s: s, finders: make(map[span]finder)}
 	for _, c := range s.members.chunks {
 		r.points = append(r.points, c...)
 	}
@@ -31,6 +33,9 @@ func newRoster(s *Sim) *roster {
 	}
 	return r
 }
+
+// over reports whether nobody waits any more for who is left to be made.
+func (r *roster) over() bool { return r.ctx.Err() != nil }
 
 // known returns whom a member knows whose tables are perfect: its leaves; for
 // each entry of its routing table the nearest nodes that qualify, as many as an

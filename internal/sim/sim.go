@@ -194,6 +194,9 @@ func (s *Sim) advance(n *node, e *event) {
 // input gives a node an input and carries out what it wants done.
 func (s *Sim) input(n *node, in pastry.Input) {
 	if n.raw == nil {
+		if s.roster.over() {
+			return
+		}
 		s.enrol(n)
 	}
 	s.out = n.raw.Step(n.clock(s.now), in, s.out[:0])
