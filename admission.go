@@ -75,10 +75,11 @@ func (n *RawNode) worthTable(c *Contact) bool {
 }
 
 // sparse reports whether no more than twice as many nodes fit a row of the table
-// as it has room for. With all of them in it, messages go to the root from there, and not
-// to whoever of a few is nearest and then a second time as far.
+// as it has room for. With all of them in it, messages go to the root from there,
+// and not to whoever of a few is nearest and then a second time as far. A client
+// cannot tell how many nodes there are.
 func (n *RawNode) sparse(row int) bool {
-	return n.leaves.EstimateSize() <= math.Ldexp(2*(1+spares), n.cfg.DigitBits*(row+1))
+	return len(n.leaves.shared()) > 0 && n.leaves.EstimateSize() <= math.Ldexp(2*(1+spares), n.cfg.DigitBits*(row+1))
 }
 
 // appendRow appends what this node tells others of a row: the primaries or, if it

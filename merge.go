@@ -16,9 +16,10 @@ const (
 // A ring that was split by the network goes on as two. The halves find each
 // other again through those who were lost: each node tries one of its dead
 // contacts, or of the seeds it joined through, every MergeInterval, and much less
-// often if the ring can hardly have been split of late. When one answers, all the others are tried at once, and a lookup of the node's own id
-// is routed through the one that answered, whose part of the ring names the
-// neighbours there. Leaf exchanges spread the rest.
+// often if the ring can hardly have been split of late. When one answers, all the
+// others are tried at once, and a lookup of the node's own id is routed through the
+// one that answered, whose part of the ring names the neighbours there. Leaf
+// exchanges spread the rest.
 
 // mourn keeps a dead contact in mind.
 func (n *RawNode) mourn(c *Contact) {

@@ -11,8 +11,8 @@ import (
 // NextHop returns the contact to which a message for key goes next. It reports
 // false when n is the root of key, or knows nobody closer, and must deliver.
 //
-// If key is within the leaf set's span, the closest leaf or n itself wins, see
-// closestLeaf.
+// If key is within the leaf set's span, the closest leaf or n itself wins, where a
+// member that has just announced itself counts as a leaf.
 // Otherwise the entry at row SharedPrefixLen(n.ID, key), in digits, is used,
 // unless a usable neighbour shares still more digits with key, or lies so close to
 // it that its leaf set must span it, and is not much of a detour; failing all

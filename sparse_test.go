@@ -34,6 +34,14 @@ func TestSparse(t *testing.T) {
 	}
 }
 
+// TestSparseUnknown has nobody be in the leaf set, as it always is with a client:
+// that says nothing about the ring.
+func TestSparseUnknown(t *testing.T) {
+	if s := activeScriptWith(t, func(*Config) {}); s.n.sparse(0) {
+		t.Error("the first row is sparse to a node without leaves")
+	}
+}
+
 // around returns where the four leaves of the node at 500 sit, the nearest first.
 func around(gap int) []int { return []int{500 - gap, 500 + gap, 500 - 2*gap, 500 + 2*gap} }
 
