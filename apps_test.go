@@ -109,8 +109,8 @@ func TestApplicationOnTheWay(t *testing.T) {
 		forever = make(chan struct{})
 		defer close(forever)
 		register(t, c, "echo", echo)
-		key, _ := longRoute(t, c, "echo")
 		for _, tt := range tests {
+			key, _ := longRoute(t, c, "echo") // of now: nodes get to know more of each other
 			register(t, c, tt.name, func(int) pastry.Application { return program{forward: tt.forward} })
 			r, err := c.Node(0).Route(within(t, 5*time.Second), tt.name, key, []byte("hello"))
 			if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
