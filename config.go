@@ -39,7 +39,7 @@ type Config struct {
 	// NeighborhoodSize is M, 0 to 256. Default 32.
 	NeighborhoodSize int
 	// Heartbeat is the time between two signs of life to the left neighbour.
-	// Twice this and a probe is about what a silent death takes to be found
+	// This and a probe is about what a silent death takes at the most to be found
 	// when no message finds it earlier. Default 5 s.
 	Heartbeat time.Duration
 	// LeafExchange is the longest time between two comparisons of leaf sets
@@ -49,8 +49,9 @@ type Config struct {
 	// row. Default 10 min.
 	RowExchange time.Duration
 	// MergeInterval is the time between two attempts to reach a node that was
-	// lost, in case the ring was split, as it may have been when many were lost at
-	// once. Otherwise it takes ten times as long. Default 30 s.
+	// lost, in case the ring was split: for an hour after many were lost at once,
+	// for ten minutes after joining, and as long as nobody else is known. Otherwise
+	// it takes ten times as long. Default 30 s.
 	MergeInterval time.Duration
 	// ProbeTimeout is how long the first probe of a node of unknown distance
 	// waits; a dial must fit. Default 1 s.
@@ -59,7 +60,9 @@ type Config struct {
 	// 250 ms. While a message waits for the outcome, tries follow each other at
 	// half of it; else the last may take twice as long.
 	MinProbeTimeout time.Duration
-	// ProbeTries is how many unanswered probes make a node dead. Default 3.
+	// ProbeTries is how many unanswered probes make a node dead, one less if it
+	// was silent to a message before, and up to three more where many get lost.
+	// Default 3.
 	ProbeTries int
 	// MinHopTimeout is the least time to wait for a hop's acknowledgement.
 	// Default 20 ms.

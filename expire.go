@@ -31,14 +31,15 @@ func (n *RawNode) armExpire() {
 }
 
 // strangerTime is how long a peer is remembered that no table, connection or
-// question needs. One that has left is known to have left for longer.
+// question needs, since it was last heard or sent something. One that has left is
+// known to have left for longer.
 const strangerTime = 15 * time.Second
 
 // sweep forgets peers that nothing needs.
 func (n *RawNode) sweep() {
 	n.peers.removeIf(func(p *peerState) bool {
 		id := p.c.ID
-		if p.connected || p.probe != nil || n.now-p.heard < Time(strangerTime) ||
+		if p.connected || p.probe != nil || n.now-max(p.heard, p.sent) < Time(strangerTime) ||
 			p.state == StateLeaving && n.now-p.heard < Time(memoryTime) || n.granted(id) || n.holds(id) {
 			return false
 		}

@@ -25,7 +25,7 @@ const (
 	nearEnough = 2 * time.Millisecond // round trip at which seeking ends
 	retryPause = 500 * time.Millisecond
 	maxPool    = 1024 // contacts a joiner keeps in mind
-	maxNamed   = 768  // contacts a join gathers on its way, the root's leaf set not counted
+	maxNamed   = 768  // contacts in the answer to a probe, and those a join gathers on its way, the root's leaf set not counted
 )
 
 // joining is what a joiner knows of its progress.

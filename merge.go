@@ -32,6 +32,9 @@ func (n *RawNode) mourn(c *Contact) {
 
 // reckonWithSplit notes what may have split the ring, for some time to come.
 func (n *RawNode) reckonWithSplit(d time.Duration) {
+	if n.state != StateActive && n.state != StateClient {
+		return
+	}
 	if until := n.now + Time(d); until > n.wary {
 		if n.wary < n.now && n.cfg.MergeInterval > 0 {
 			n.arm(timerMerge, n.jitter(n.cfg.MergeInterval))
@@ -51,7 +54,7 @@ func (n *RawNode) manyLost() bool {
 // seekLost tries one of the lost contacts.
 func (n *RawNode) seekLost() {
 	wait := n.cfg.MergeInterval
-	if n.now > n.wary && len(n.leaves.shared()) > 0 {
+	if n.now > n.wary && len(n.known) > 0 {
 		wait *= calm
 	}
 	n.arm(timerMerge, n.jitter(wait))

@@ -122,7 +122,7 @@ func (n *RawNode) probeDue(id ring.ID, seq uint64) {
 		n.timers.push(timer{at: p.probe.due, kind: timerProbe, id: id, ref: seq})
 		return
 	}
-	heard := p.heard > p.probe.begun && p.probe.triesSince(p.heard) < p.probe.limit
+	heard := p.heard > p.probe.begun && p.probe.triesSince(p.heard) < max(p.probe.limit, 2)
 	if p.probe.tries < p.probe.limit || heard && p.probe.tries < maxTries {
 		n.sendProbe(p)
 		return
@@ -214,6 +214,7 @@ func (n *RawNode) onProbe(from *peerState, p *Packet) {
 	if p.Want&WantRow != 0 {
 		r.Contacts = n.appendRow(r.Contacts, p.Row)
 	}
+	r.Contacts = r.Contacts[:min(len(r.Contacts), maxNamed)]
 	n.send(from, r)
 	n.heardFrom(from)
 }
