@@ -23,6 +23,10 @@ func TestSweep(t *testing.T) {
 		{"joiner", says(StateJoining), false, strangerTime},
 		{"client", func(s *script) { s.hear(client, &Packet{Kind: KindHeartbeat}) }, false, strangerTime},
 		{"has left", says(StateLeaving), false, memoryTime},
+		{"sent something, never heard", func(s *script) {
+			s.n.send(s.n.peer(stranger), &Packet{Kind: KindAck})
+			s.n.take()
+		}, false, strangerTime},
 		{"answered, in no table", func(s *script) {
 			know(s.n, stranger, 10*time.Millisecond)
 			s.n.table.Remove(stranger.ID)
