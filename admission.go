@@ -67,7 +67,7 @@ func (n *RawNode) wantsLeaf(id ring.ID) bool {
 // clearly nearer than its primary, or there is room beside that in a sparse row.
 func (n *RawNode) worthTable(c *Contact) bool {
 	primary := n.table.Primary(c.ID)
-	if primary == nil || !n.table.Full(c.ID) && n.sparse(ring.SharedPrefixLen(n.self.ID, c.ID, n.cfg.DigitBits)) {
+	if primary == nil || !n.table.full(c.ID) && n.sparse(ring.SharedPrefixLen(n.self.ID, c.ID, n.cfg.DigitBits)) {
 		return true
 	}
 	d, ok := n.predict(c)
@@ -86,7 +86,7 @@ func (n *RawNode) sparse(row int) bool {
 // is sparse, all.
 func (n *RawNode) appendRow(to []*Contact, row int) []*Contact {
 	if n.sparse(row) {
-		return n.table.AppendWholeRow(to, row)
+		return n.table.appendWholeRow(to, row)
 	}
 	return n.table.AppendRow(to, row)
 }

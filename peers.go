@@ -9,7 +9,7 @@ import (
 
 // peerState is what a node remembers of one other: how far it is, when it was
 // heard, and what is being asked of it. It exists for everybody in a table, on
-// an open connection, or being probed.
+// an open connection, or being probed, and for strangers for a while, see sweep.
 type peerState struct {
 	c         *Contact
 	state     State // as it last said, within c.Epoch

@@ -67,7 +67,7 @@ func (n *RawNode) reborn(ps *peerState, c *Contact) {
 
 // refresh puts newer words about a peer into the tables that hold it.
 func (n *RawNode) refresh(ps *peerState, from *Contact, coord []float32) {
-	if ps.epoch != 0 && ps.c.says(from) && (coord == nil || slices.Equal(coord, ps.c.Coord)) {
+	if ps.c.says(from) && (coord == nil || slices.Equal(coord, ps.c.Coord)) {
 		return
 	}
 	ps.c = from.with(coord, ps.c.Coord)

@@ -73,7 +73,7 @@ func (e *snapshotter) transit(n *RawNode, t *transit) {
 }
 
 // byMessage orders what is kept by message without a look at the drawn ids: by
-// what less compares.
+// what compare compares.
 func byMessage[T any](m map[MessageID]T, compare func(a, b T) int) []MessageID {
 	var ids []MessageID
 	for id := range m { // order does not matter: sorted below

@@ -72,7 +72,7 @@ func TestSparesSought(t *testing.T) {
 			if len(asked) != len(tt.want) {
 				t.Fatalf("%v are asked, want %v", asked, tt.want)
 			}
-			row := s.n.table.AppendWholeRow(nil, 0)
+			row := s.n.table.appendWholeRow(nil, 0)
 			wantPoints(t, "the entry", row[len(row)-len(tt.want):], tt.want...)
 		})
 	}
@@ -111,15 +111,15 @@ func TestAppendWholeRow(t *testing.T) {
 	}
 	want := []string{"9100", "9200", "9300", "a100"}
 	for row, want := range [][]string{want, {"5aa0", "5ab0"}, {}} {
-		if got := hexes(table.AppendWholeRow(nil, row)); !slices.Equal(got, want) {
+		if got := hexes(table.appendWholeRow(nil, row)); !slices.Equal(got, want) {
 			t.Errorf("row %d is %v, want %v", row, got, want)
 		}
 	}
-	if got := table.AppendWholeRow(nil, -1); got != nil {
+	if got := table.appendWholeRow(nil, -1); got != nil {
 		t.Errorf("row -1 is %v, want nothing", hexes(got))
 	}
 	for id, want := range map[string]bool{"9f": true, "a2": false, "b": false, "5a": false, "777": false, "5fff": false} {
-		if got := table.Full(hexID(id)); got != want {
+		if got := table.full(hexID(id)); got != want {
 			t.Errorf("the entry of %s has no room: %t, want %t", id, got, want)
 		}
 	}

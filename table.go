@@ -162,9 +162,9 @@ func (t *Table) AppendRow(to []*Contact, i int) []*Contact {
 	return to
 }
 
-// AppendWholeRow appends every contact of row i, spares included, by column and
+// appendWholeRow appends every contact of row i, spares included, by column and
 // place.
-func (t *Table) AppendWholeRow(to []*Contact, i int) []*Contact {
+func (t *Table) appendWholeRow(to []*Contact, i int) []*Contact {
 	if i < 0 || i >= len(t.rows) {
 		return to
 	}
@@ -181,13 +181,13 @@ func (t *Table) AppendWholeRow(to []*Contact, i int) []*Contact {
 // AppendAll appends every contact, spares included, by row, column and place.
 func (t *Table) AppendAll(to []*Contact) []*Contact {
 	for i := range t.rows {
-		to = t.AppendWholeRow(to, i)
+		to = t.appendWholeRow(to, i)
 	}
 	return to
 }
 
-// Full reports whether the entry id belongs to has no room for another contact.
-func (t *Table) Full(id ring.ID) bool {
+// full reports whether the entry id belongs to has no room for another contact.
+func (t *Table) full(id ring.ID) bool {
 	e := t.at(id)
 	return e != nil && e[spares] != nil
 }

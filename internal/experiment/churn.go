@@ -119,17 +119,16 @@ func (c *Churn) begin(ctx context.Context, p *Progress) (*churnRun, error) {
 // of the share that leaves.
 func (r *churnRun) depart(i int) {
 	r.world.After(r.pop.exponential(r.Session), func() {
-		switch {
-		case !r.world.Up(i):
-		case r.pop.rng.Float64() < r.Leave && r.world.Active(i):
-			r.pop.counts.Left++
-			r.world.Leave(i)
-			r.world.After(farewellTime, func() { r.off(i) })
-		default:
-			r.pop.counts.Crashed++
-			r.off(i)
+		if r.world.Up(i) {
+			r.pop.part(i, r.pop.rng.Float64() < r.Leave, r.leave, r.off)
 		}
 	})
+}
+
+// leave lets a member tell its neighbours before it is gone.
+func (r *churnRun) leave(i int) {
+	r.world.Leave(i)
+	r.world.After(farewellTime, func() { r.off(i) })
 }
 
 func (r *churnRun) off(i int) {

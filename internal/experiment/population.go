@@ -20,7 +20,7 @@ const joinPatience = 30 * time.Second
 // it is not active after joinPatience. How it goes is for depart to say.
 type population struct {
 	world   *sim.Sim
-	rng     *rand.Rand // who comes and goes does not depend on the network's luck
+	rng     *rand.Rand // of who comes and goes, not the network's
 	size    int
 	session time.Duration
 	depart  func(i int) // sees to it that a node goes when its session is over
@@ -96,6 +96,18 @@ func (p *population) enter(i int) {
 			p.enter(i)
 		}
 	})
+}
+
+// part makes a node that is up go, by leaving if it leaves and is a member, else by
+// crashing.
+func (p *population) part(i int, leaves bool, leave, crash func(i int)) {
+	if leaves && p.world.Active(i) {
+		p.counts.Left++
+		leave(i)
+		return
+	}
+	p.counts.Crashed++
+	crash(i)
 }
 
 // off makes a node fall silent. Starting it once more before frees what it knew.

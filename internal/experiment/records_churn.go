@@ -10,14 +10,8 @@ const closeTime = 3 * time.Second
 func (a *archive) outlive(i int) {
 	stay, leaves := a.pop.exponential(a.Session), a.rng.Float64() < a.Leave
 	a.world.After(stay, func() {
-		switch {
-		case a.pop.calm || !a.world.Up(i):
-		case leaves && a.world.Active(i):
-			a.pop.counts.Left++
-			a.leave(i)
-		default:
-			a.pop.counts.Crashed++
-			a.stop(i, "crashed")
+		if !a.pop.calm && a.world.Up(i) {
+			a.pop.part(i, leaves, a.leave, func(i int) { a.stop(i, "crashed") })
 		}
 	})
 }

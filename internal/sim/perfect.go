@@ -38,8 +38,8 @@ func (s *Sim) Perfect(ctx context.Context, n int, progress func(share float64)) 
 	}
 	for i := range n {
 		if i%1024 == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
+			if ctx.Err() != nil {
+				break
 			}
 			progress(float64(i) / float64(n))
 		}
@@ -48,9 +48,12 @@ func (s *Sim) Perfect(ctx context.Context, n int, progress func(share float64)) 
 		s.begin(m)
 		s.setState(m, pastry.StateActive)
 	}
-	s.roster, s.unmade = newRoster(ctx, s), n
+	s.roster, s.unmade = newRoster(ctx, s), len(s.nodes)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	progress(1)
-	return ctx.Err()
+	return nil
 }
 
 // enrol makes the state machine of a member of a perfect ring.
