@@ -143,6 +143,7 @@ func (n *RawNode) admit(p *peerState) {
 		n.emit(Action{Kind: ActJoined, To: p.c})
 		n.leavesChanged()
 	}
+	n.tellSoon(p)
 }
 
 // evict takes a peer out of every table without calling it dead.
@@ -168,4 +169,5 @@ func (n *RawNode) gone(p *peerState) {
 	p.live = false
 	n.releaseGrant(p.c.ID)
 	n.evict(p)
+	n.announce(p.c.ID)
 }

@@ -97,7 +97,7 @@ func (c *Config) setDefaults() {
 	orDefault(&c.LeafSetSize, 24)
 	orDefault(&c.NeighborhoodSize, 32)
 	orDefault(&c.Heartbeat, 5*time.Second)
-	orDefault(&c.LeafExchange, time.Minute)
+	orDefault(&c.LeafExchange, 10*time.Minute)
 	orDefault(&c.RowExchange, 10*time.Minute)
 	orDefault(&c.MergeInterval, 30*time.Second)
 	orDefault(&c.ProbeTimeout, time.Second)

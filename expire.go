@@ -7,6 +7,7 @@ func (n *RawNode) expire() {
 	n.relays.expire(n.now)
 	n.deliveries.expire(n.now)
 	n.answers.expire(n.now)
+	n.holders.expire(n.now)
 	for id, t := range n.forwarding { // order does not matter: each is judged alone
 		if n.now >= t.expires { // the application said nothing
 			delete(n.forwarding, id)

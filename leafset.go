@@ -140,6 +140,12 @@ func (l *LeafSet) Left() *Contact { return first(l.smaller) }
 // Right returns the immediate neighbour on the larger side, nil if there is none.
 func (l *LeafSet) Right() *Contact { return first(l.larger) }
 
+// isRight reports whether the node is the immediate neighbour on the larger side.
+func (l *LeafSet) isRight(id ring.ID) bool {
+	right := l.Right()
+	return right != nil && right.ID == id
+}
+
 // beside reports whether the node is an immediate neighbour.
 func (l *LeafSet) beside(id ring.ID) bool {
 	left, right := l.Left(), l.Right()
@@ -199,6 +205,27 @@ func (l *LeafSet) Wraps() bool {
 	}
 	down, up := l.arcs()
 	return down.Add(up).Compare(down) < 0 // overflow: more than once round
+}
+
+// overlap returns a digest of the nodes, self included, that both this one and its
+// immediate neighbour on a side have in sight if both sets are true and of one
+// size: all but the last on the other side. It is never 0.
+func (l *LeafSet) overlap(up bool) uint64 {
+	d := lowHalf(l.self)
+	if l.Wraps() {
+		for _, c := range l.shared() {
+			d ^= lowHalf(c.ID)
+		}
+		return max(d, 1)
+	}
+	for _, c := range l.side(up) {
+		d ^= lowHalf(c.ID)
+	}
+	other := l.side(!up)
+	for _, c := range other[:min(len(other), l.half-1)] {
+		d ^= lowHalf(c.ID)
+	}
+	return max(d, 1)
 }
 
 // Covers reports whether key lies within the span of the set, so that the root

@@ -21,11 +21,12 @@ const (
 	KindGrantReply                 // the neighbour's answer
 	KindSuspect                    // the sender suspects these nodes to be dead
 	KindLeave                      // the sender leaves the ring
+	KindHold                       // the sender keeps the receiver in its tables
 	numKinds
 )
 
 var kindNames = [numKinds]string{"unknown", "route", "reply", "ack", "probe", "probe-reply",
-	"heartbeat", "grant", "grant-reply", "suspect", "leave"}
+	"heartbeat", "grant", "grant-reply", "suspect", "leave", "hold"}
 
 // String returns the kind as the metrics name it.
 func (k Kind) String() string {
@@ -60,9 +61,10 @@ type Want uint8
 
 // The tables a Probe can ask for.
 const (
-	WantLeaves Want = 1 << iota // the leaf set
-	WantHood                    // the neighborhood set
-	WantRow                     // the row of the routing table given in Packet.Row
+	WantLeaves  Want = 1 << iota // the leaf set
+	WantHood                     // the neighborhood set
+	WantRow                      // the row of the routing table given in Packet.Row
+	WantHolders                  // who keeps the node in its tables
 )
 
 // Code says how a routed message ended.
@@ -155,6 +157,10 @@ type Packet struct {
 	Contacts  []*Contact    // Route of a join, ProbeReply, GrantReply; Leave: the immediate neighbours
 	Suspects  []ring.ID     // Suspect
 	Delivered []Delivery    // GrantReply, Leave: messages delivered of late in the range handed over
+	Holding   bool          // Probe, ProbeReply: the sender keeps the receiver in its tables
+	Holders   []ring.ID     // Heartbeat: the sender's holders that came or went; ProbeReply: all; Suspect: whom to tell
+	Held      uint64        // Heartbeat: the digest of the sender's holders
+	Digest    uint64        // Heartbeat, Probe: of what the sender and its left, or right, neighbour should both see
 	Acks      []uint64      // any kind: sequence numbers of packets the sender has taken over as well
 }
 
@@ -174,7 +180,7 @@ type Delivery struct {
 
 // weight returns about how many bytes of memory the packet takes up for itself.
 func (p *Packet) weight() int {
-	n := 256 + 8*len(p.Contacts) + 16*len(p.Path) + 64*len(p.Delivered)
+	n := 256 + 8*len(p.Contacts) + 16*len(p.Path) + 64*len(p.Delivered) + 16*len(p.Holders)
 	if p.Msg != nil {
 		n += len(p.Msg.Payload) + len(p.Msg.Auth)
 	}

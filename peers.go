@@ -20,6 +20,7 @@ type peerState struct {
 	known     bool  // it is in RawNode.known
 	heard     Time  // when it last said anything
 	sent      Time  // when it was last sent anything
+	told      Time  // when it was last told that a table of this node keeps it, 0 before
 	rtt       rtt
 	version   uint64        // of its leaf set, as last seen
 	compared  uint64        // version of the own leaf set it was compared with

@@ -59,7 +59,7 @@ func (n *RawNode) reborn(ps *peerState, c *Contact) {
 	if ps.epoch != 0 {
 		n.releaseGrant(ps.c.ID)
 		n.evict(ps)
-		ps.live, ps.state, ps.handed = false, StateIdle, false
+		ps.live, ps.state, ps.handed, ps.told = false, StateIdle, false, 0
 		delete(n.owed, ps)
 	}
 	ps.epoch, ps.version = c.Epoch, 0

@@ -108,6 +108,9 @@ func (n *RawNode) sendProbe(p *peerState) {
 	if pr.want == WantLeaves && p.version != 0 && p.compared == n.leaves.version {
 		pkt.Version = p.version
 	}
+	if pr.want&WantLeaves != 0 && n.leaves.beside(p.c.ID) {
+		pkt.Digest = n.leaves.overlap(n.leaves.isRight(p.c.ID))
+	}
 	n.send(p, pkt)
 }
 
@@ -214,8 +217,14 @@ func (n *RawNode) onProbe(from *peerState, p *Packet) {
 	if p.Want&WantRow != 0 {
 		r.Contacts = n.appendRow(r.Contacts, p.Row)
 	}
+	if p.Want&WantHolders != 0 {
+		r.Holders = n.holders.ids()
+	}
 	r.Contacts = r.Contacts[:min(len(r.Contacts), maxNamed)]
 	n.send(from, r)
+	if n.leaves.beside(from.c.ID) {
+		n.compareSight(from, p.Digest, differPause/2)
+	}
 	n.heardFrom(from)
 }
 
@@ -251,10 +260,13 @@ func (n *RawNode) onProbeReply(from *peerState, p *Packet) {
 			from.compared = n.leaves.version
 		} else {
 			from.version, from.compared = p.Version, n.leaves.version
-			if p.Want == WantLeaves {
+			if p.Want&^WantHolders == WantLeaves {
 				n.missing(from, named)
 			}
 		}
+	}
+	if p.Want&WantHolders != 0 {
+		n.onHolders(from, p)
 	}
 	n.name(named)
 	n.endProbe(from, true)

@@ -18,7 +18,7 @@ import (
 // names libp2p's identity, they are complete: they use nothing declared in
 // another file of the package.
 var coreFiles = []string{
-	"ack.go", "admission.go", "answers.go", "config.go", "deliver.go", "enrol.go", "expire.go", "forward.go", "grant.go", "input.go",
+	"ack.go", "admission.go", "answers.go", "config.go", "deliver.go", "enrol.go", "expire.go", "forward.go", "grant.go", "holders.go", "input.go",
 	"join.go", "leafset.go", "leave.go", "memory.go", "merge.go", "message.go", "neighborhood.go", "nexthop.go",
 	"patience.go", "peers.go", "peerset.go", "placebyid.go", "presence.go", "probe.go", "rawnode.go", "repair.go", "seek.go", "snapshot.go",
 	"snapshotmessage.go", "snapshotnode.go", "stats.go",
@@ -26,7 +26,7 @@ var coreFiles = []string{
 }
 
 // coreTypes are the types whose methods may be declared in core files only.
-var coreTypes = []string{"RawNode", "LeafSet", "Table", "Neighborhood", "timerHeap", "memory", "answers", "joining", "peerSet", "peerState", "tuning"}
+var coreTypes = []string{"RawNode", "LeafSet", "Table", "Neighborhood", "timerHeap", "memory", "answers", "joining", "peerSet", "peerState", "tuning", "holders", "ward"}
 
 // coreImports maps the packages the core may import to the only file that may,
 // empty for any file.

@@ -39,7 +39,7 @@ type RawNode struct {
 	apps    map[string]bool
 
 	timers timerHeap
-	due    [timerLeave + 1]Time // when the one-of-a-kind timers fire
+	due    [timerHold + 1]Time // when the one-of-a-kind timers fire
 
 	calls      map[MessageID]*call
 	pending    map[uint64]*transit // unacknowledged, by sequence number
@@ -61,6 +61,7 @@ type RawNode struct {
 	leafProbes []*peerState // being probed for the leaf set
 	rows       rowRepair
 	tuning     tuning
+	differs    [2]differ     // by side
 	exchanges  int           // leaf exchanges since the start, to take turns
 	leafWait   time.Duration // until the next leaf exchange
 	lookedUp   Time          // when a lost part of the ring was last looked up
@@ -71,7 +72,9 @@ type RawNode struct {
 	handing    bool             // its immediate neighbours are being told that it leaves
 	closing    bool             // it leaves, and takes over nothing more for its own keys
 	farewell   map[ring.ID]bool // to whom the node said that it leaves
-	kept       []*transit       // while closing, messages that a neighbour is to be root of
+	holders    holders
+	ward       ward
+	kept       []*transit // while closing, messages that a neighbour is to be root of
 }
 
 // grave marks a node that was found dead.
@@ -245,6 +248,8 @@ func (n *RawNode) fireOnly(kind timerKind) {
 		n.seekLost()
 	case timerLeave:
 		n.leaveDue()
+	case timerHold:
+		n.tellKept()
 	}
 }
 
@@ -263,6 +268,9 @@ func (n *RawNode) receive(from *Contact, p *Packet) {
 	for _, seq := range p.Acks {
 		n.acknowledged(ps, seq, false)
 	}
+	if p.Holding || p.Kind == KindHold {
+		n.heldBy(ps)
+	}
 	switch p.Kind {
 	case KindRoute:
 		n.onRoute(ps, p)
@@ -275,10 +283,7 @@ func (n *RawNode) receive(from *Contact, p *Packet) {
 	case KindProbeReply:
 		n.onProbeReply(ps, p)
 	case KindHeartbeat:
-		if right := n.leaves.Right(); right != nil && right.ID == ps.c.ID {
-			n.emit(Action{Kind: ActHeartbeat, To: ps.c})
-		}
-		n.heardFrom(ps)
+		n.onHeartbeat(ps, p)
 	case KindGrant:
 		n.onGrant(ps, p)
 	case KindGrantReply:
@@ -287,6 +292,8 @@ func (n *RawNode) receive(from *Contact, p *Packet) {
 		n.onSuspect(ps, p)
 	case KindLeave:
 		n.onLeave(ps, p)
+	case KindHold:
+		n.heardFrom(ps)
 	}
 }
 
@@ -299,6 +306,9 @@ func (n *RawNode) send(to *peerState, p *Packet) {
 	}
 	if p.Kind == KindProbe || p.Kind == KindProbeReply || p.Kind == KindHeartbeat {
 		p.Coord = n.self.Coord
+	}
+	if (p.Kind == KindProbe || p.Kind == KindProbeReply || p.Kind == KindHold) && n.keeps(to.c.ID) {
+		p.Holding, to.told = p.Kind != KindHold, n.now
 	}
 	if p.Acks == nil {
 		p.Acks = n.owed[to]

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	settleTime  = time.Second      // between leaf exchanges right after a change
-	slowDown    = 4                // and how much longer each time after
+	settleTime  = time.Second      // within which a change of the leaf set is shown
+	differPause = 20 * time.Second // between two exchanges with a neighbour whose leaf set goes on to differ
 	nearFew     = 4                // nodes of which one is asked what is near it
 	repairPause = time.Second      // between two repairs of one row
 	gapPause    = 30 * time.Second // between two fillings of a gap found in routing
@@ -86,46 +86,53 @@ func (n *RawNode) leafRefused() {
 	n.arm(timerLeaves, n.jitter(settleTime)/2)
 }
 
-// exchangeLeaves compares leaf sets with neighbours: with both immediate ones
-// soon after a change, then with one after the other, ever more seldom.
+// differ is the last difference to an immediate neighbour's leaf set.
+type differ struct {
+	with         ring.ID
+	theirs, mine uint64 // its digest, and the version of this node's own set
+	at           Time   // when it was asked for its set
+}
+
+// compareSight asks an immediate neighbour for its leaf set when that, by the digest
+// it sent, differs from this node's own where it should not. As long as both stay as
+// they are it does so only after a pause: what is in quarantine here is let in later.
+func (n *RawNode) compareSight(p *peerState, theirs uint64, pause time.Duration) {
+	larger := n.leaves.isRight(p.c.ID)
+	if theirs == 0 || n.state != StateActive || theirs == n.leaves.overlap(larger) {
+		return
+	}
+	d := differ{p.c.ID, theirs, n.leaves.version, n.now}
+	if was := &n.differs[sideIndex(larger)]; was.with != d.with || was.theirs != d.theirs || was.mine != d.mine ||
+		n.now-was.at >= Time(pause) {
+		*was = d
+		n.ask(p, whyExchange, WantLeaves, 0)
+	}
+}
+
+// exchangeLeaves shows the left neighbour a change of the leaf set soon after it,
+// and it asks what is new to it; later, seldom, the node itself asks one of its
+// immediate and farthest neighbours in turns.
 func (n *RawNode) exchangeLeaves() {
 	if n.state != StateActive {
 		return
 	}
-	sides := [2][]*Contact{n.leaves.smaller, n.leaves.larger}
-	settled := n.leafWait > settleTime
-	for i, side := range sides {
-		if len(side) == 0 || settled && n.exchanges%2 != i {
-			continue
+	if left := n.leaves.Left(); left != nil && n.leafWait == settleTime {
+		n.beat(left)
+	} else {
+		side := n.leaves.side(n.exchanges%2 == 1)
+		if len(side) > 0 {
+			c := side[0]
+			if n.exchanges%4 >= 2 {
+				c = side[len(side)-1]
+			}
+			n.ask(n.peer(c), whyExchange, WantLeaves, 0)
 		}
-		c := side[0]
-		if settled && n.exchanges%4 >= 2 {
-			c = side[len(side)-1]
-		}
-		n.ask(n.peer(c), whyExchange, WantLeaves, 0)
+		n.exchanges++
 	}
-	n.exchanges++
-	n.leafWait = min(slowDown*max(n.leafWait, settleTime), max(n.cfg.LeafExchange, settleTime))
+	n.leafWait = max(n.cfg.LeafExchange, settleTime+1)
 	if n.cfg.LeafExchange > 0 {
 		n.arm(timerLeaves, n.jitter(n.leafWait))
 	}
-}
-
-// heartbeat gives the left neighbour a sign of life, unless it had one of late.
-func (n *RawNode) heartbeat() {
-	if n.state != StateActive {
-		return
-	}
-	wait := n.cfg.Heartbeat
-	if c := n.leaves.Left(); c != nil {
-		ps := n.peer(c)
-		if since := time.Duration(n.now - ps.sent); since < wait {
-			wait -= since
-		} else {
-			n.send(ps, &Packet{Kind: KindHeartbeat})
-		}
-	}
-	n.arm(timerHeartbeat, wait)
 }
 
 // monitor probes the right neighbour when it was silent for longer than it
@@ -258,13 +265,17 @@ func (n *RawNode) probeSilent() {
 		}
 		patience := t.period
 		if !n.inUse(all[t.next]) {
-			patience *= idlePeriods
+			patience = min(patience*idlePeriods, maxTablePeriod)
 		}
-		if ps.probe == nil && time.Duration(n.now-ps.heard) >= patience {
+		since := ps.heard
+		if ps.told != 0 {
+			since = min(since, ps.told+Time(holdRetell-patience))
+		}
+		if ps.probe == nil && time.Duration(n.now-since) >= patience {
 			n.ask(ps, whyAlive, 0, 0)
 			return
 		}
-		oldest = min(oldest, ps.heard+Time(patience-t.period))
+		oldest = min(oldest, since+Time(patience-t.period))
 	}
 	t.oldest = oldest
 }

@@ -234,6 +234,10 @@ func (e *snapshotter) packet(p *Packet) {
 		e.id(d.Key)
 		e.string(string(d.By))
 	}
+	e.bool(p.Holding)
+	e.idSet(slices.Clone(p.Holders))
+	e.uint(p.Held)
+	e.uint(p.Digest)
 }
 
 func (e *snapshotter) routed(m *Routed) {

@@ -19,8 +19,8 @@ var snapshotFields = []struct {
 }{
 	{RawNode{}, "self state over now leaves table hood peers sweepAt known apps timers due calls pending forwarding signing " +
 		"relays deliveries answers held reqRTT join grants dead lost lostNext candidate asking leafProbes rows tuning " +
-		"exchanges leafWait lookedUp wary strained strainedAt lossy handing closing farewell kept owed seq - cfg rng out stats"},
-	{peerState{}, "c state live connected handed cutOff known heard sent rtt version compared period probe epoch"},
+		"differs exchanges leafWait lookedUp wary strained strainedAt lossy handing closing farewell kept owed holders ward seq - cfg rng out stats"},
+	{peerState{}, "c state live connected handed cutOff known heard sent told rtt version compared period probe epoch"},
 	{probe{}, "seq why want row begun sent due tries limit hurry told spare excused"},
 	{sending{}, "seq at"},
 	{rtt{}, "smoothed variance least"},
@@ -36,7 +36,7 @@ var snapshotFields = []struct {
 	{joining{}, "phase started first seeds round seeking best improved pool asked prospect leases asking giver seq sentAt " +
 		"tries gen again - places"},
 	{rowRepair{}, "repaired filled exchanges wait"},
-	{tuning{}, "period own since failures next oldest tuned"},
+	{tuning{}, "period own since failures silent next oldest tuned"},
 	{LeafSet{}, "smaller larger version - self half all down up"},
 	{Table{}, "rows - self b size primaries"},
 	{Neighborhood{}, "members - size low"},
@@ -44,7 +44,12 @@ var snapshotFields = []struct {
 	{timer{}, "at kind id ref msg seq"},
 	{Contact{}, "ID Epoch Client Region Coord - Peer Record"},
 	{Packet{}, "Kind State Seq Code Coord Msg Answer Attempt Hops TTL Path Want Row Version Period Larger Contacts Suspects " +
-		"Delivered Acks"},
+		"Delivered Acks Holding Holders Held Digest"},
+	{holders{}, "all changed said - digest"},
+	{holder{}, "id at"},
+	{differ{}, "with theirs mine at"},
+	{said{}, "to held digest"},
+	{ward{}, "id epoch ids - digest"},
 	{Routed{}, "ID App Key OriginID Join Direct Payload Auth - Origin"},
 	{Answer{}, "ID OriginID Root Code Hops Path Payload Auth Contacts - Origin"},
 	{Delivery{}, "ID Key By"},

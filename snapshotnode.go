@@ -59,6 +59,7 @@ func (e *snapshotter) peer(n *RawNode, p *peerState) {
 	}
 	e.time(p.heard)
 	e.time(p.sent)
+	e.time(p.told)
 	e.rtt(p.rtt)
 	e.ref(Ref{Kind: RefVersion, Of: p.c.ID, N: p.version})
 	e.span(Time(p.period))
@@ -190,13 +191,39 @@ func (e *snapshotter) upkeep(n *RawNode) {
 	for _, at := range t.failures {
 		e.time(at)
 	}
+	for _, s := range t.silent {
+		e.bool(s)
+	}
 	e.int(int64(t.next))
 	e.time(t.oldest)
 	e.time(t.tuned)
+	for _, d := range n.differs {
+		e.id(d.with)
+		e.uint(d.theirs)
+		e.bool(d.mine == n.leaves.version)
+		e.time(d.at)
+	}
 	e.int(int64(n.exchanges % 4))
 	e.span(Time(n.leafWait))
 	e.time(n.lookedUp)
 	e.time(n.wary)
+	e.holders(n)
+}
+
+// holders encodes who keeps this node in its tables, and the right neighbour.
+func (e *snapshotter) holders(n *RawNode) {
+	e.uint(uint64(len(n.holders.all)))
+	for _, h := range n.holders.all {
+		e.id(h.id)
+		e.time(h.at)
+	}
+	e.ids(n.holders.changed)
+	e.id(n.holders.said.to)
+	e.uint(n.holders.said.held)
+	e.uint(n.holders.said.digest)
+	e.id(n.ward.id)
+	e.uint(n.ward.epoch)
+	e.ids(n.ward.ids)
 }
 
 // means reports whether a timer still means anything when it fires.

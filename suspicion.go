@@ -62,27 +62,39 @@ func (n *RawNode) hurry(p *peerState) {
 // word from the node itself ends it at once.
 const quarantine = time.Minute
 
-// missing probes those members of this node's leaf set that a neighbour should
-// have in its own and does not name: it may know that they are dead.
+// missing probes those members of this node's leaf set that a neighbour passes over,
+// as it names others beyond, or all of a small ring: it may know that they are dead.
 func (n *RawNode) missing(from *peerState, named []*Contact) {
 	if len(named) == 0 {
 		return
 	}
-	var smaller, larger [16]*Contact // spares allocations
-	var down, up [16]ring.ID
-	theirs := LeafSet{self: from.c.ID, half: n.cfg.LeafSetSize / 2,
-		smaller: smaller[:0], larger: larger[:0], down: down[:0], up: up[:0]}
+	var reach [2]ring.ID // of the names on the smaller, on the larger side
 	for _, c := range named {
-		theirs.Insert(c)
+		larger, way := nearWay(from.c.ID, c.ID)
+		if side := &reach[sideIndex(larger)]; side.Compare(way) < 0 {
+			*side = way
+		}
 	}
 	for _, c := range n.leaves.shared() {
-		if !theirs.Wants(c.ID) {
+		larger, way := nearWay(from.c.ID, c.ID)
+		if c.ID == from.c.ID || way.Compare(reach[sideIndex(larger)]) >= 0 && !n.leaves.Wraps() ||
+			slices.ContainsFunc(named, func(o *Contact) bool { return o.ID == c.ID }) {
 			continue
 		}
 		if ps := n.peers.get(c.ID); ps != nil && n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
 			n.ask(ps, whyAlive, 0, 0)
 		}
 	}
+}
+
+// nearWay returns which way round the ring is the shorter one from a node to
+// another, the larger side or not, and how far it is.
+func nearWay(from, to ring.ID) (larger bool, way ring.ID) {
+	up, down := ring.Clockwise(from, to), ring.Clockwise(to, from)
+	if up.Compare(down) <= 0 {
+		return true, up
+	}
+	return false, down
 }
 
 // bury records that a peer is dead, and makes good what it leaves behind.
@@ -99,6 +111,9 @@ func (n *RawNode) bury(p *peerState, told bool) {
 	n.releaseGrant(id)
 	if held {
 		n.tuning.failed(n.now)
+		if !wasLeaf {
+			n.tuning.learned(told)
+		}
 		if n.manyLost() {
 			n.reckonWithSplit(waryTime)
 		}
@@ -112,6 +127,7 @@ func (n *RawNode) bury(p *peerState, told bool) {
 	if wasLeaf && n.state == StateActive {
 		n.send(p, &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}}) // if it lives, let it object
 	}
+	n.announce(id)
 	n.emit(Action{Kind: ActForget, To: p.c})
 	if !p.connected {
 		n.peers.remove(id)
@@ -160,8 +176,19 @@ func (n *RawNode) concerned(id ring.ID, told bool) []*Contact {
 
 // onSuspect confirms what a neighbour believes to be dead. Since somebody has
 // found it silent before, one try less is enough; as that took a while, one heard
-// a moment ago cannot be meant.
+// a moment ago cannot be meant. When the left neighbour of the dead tells all that
+// keep it, it is sure, and the word goes on to those that it names.
 func (n *RawNode) onSuspect(from *peerState, p *Packet) {
+	spared := 1 // tries
+	if len(p.Holders) > 0 {
+		if len(p.Suspects) == 1 {
+			n.tellHolders(p.Suspects[0], p.Holders, p.Hops)
+		}
+		if !slices.Contains(p.Holders, n.self.ID) {
+			return
+		}
+		spared = 2
+	}
 	for _, id := range p.Suspects {
 		if id == n.self.ID { // show that it is wrong
 			n.ask(from, whyTell, 0, 0)
@@ -172,7 +199,7 @@ func (n *RawNode) onSuspect(from *peerState, p *Packet) {
 			continue
 		}
 		n.hurry(ps)
-		ps.probe.limit = max(1, n.enoughTries()-1)
+		ps.probe.limit = max(1, n.enoughTries()-spared)
 		ps.probe.told = true
 	}
 }

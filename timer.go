@@ -22,6 +22,7 @@ const (
 	timerAck                        // id: the peer that is owed acknowledgements
 	timerGrant                      // a grant given to a joiner runs out, id: the joiner
 	timerLeave                      // leaving took too long
+	timerHold                       // tell new entries of the tables that they are kept
 )
 
 // timer is a wait. Timers are never removed from the heap: whoever sets one

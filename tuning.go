@@ -7,7 +7,7 @@ import (
 
 const (
 	minTablePeriod = 10 * time.Second
-	maxTablePeriod = time.Hour
+	maxTablePeriod = 2 * time.Hour
 	failureHistory = 16 // failures from which the failure rate is estimated
 )
 
@@ -16,10 +16,11 @@ const (
 // Performance and Dependability of Structured Peer-to-Peer Overlays (DSN 2004),
 // section 4.1.
 type tuning struct {
-	period   time.Duration // in force: the median of what the neighbours found
+	period   time.Duration // in force
 	own      time.Duration // as found by this node, zero before
 	since    Time          // when the node became active
 	failures []Time        // the latest, oldest first
+	silent   []bool        // of the latest failures outside the leaf set, whether nobody told of it
 	next     int           // table contact to probe next
 	oldest   Time          // no table contact was last heard before this
 	tuned    Time
@@ -31,6 +32,24 @@ func (t *tuning) failed(now Time) {
 		t.failures = append(t.failures[:0], t.failures[1:]...)
 	}
 	t.failures = append(t.failures, now)
+}
+
+// learned notes how a failure outside the leaf set was found.
+func (t *tuning) learned(told bool) {
+	if len(t.silent) == failureHistory {
+		t.silent = append(t.silent[:0], t.silent[1:]...)
+	}
+	t.silent = append(t.silent, !told)
+}
+
+// untold estimates the share of the failures outside the leaf set of which nobody
+// tells. With a short history it counts one such that happens just now.
+func (t *tuning) untold() float64 {
+	k := 1
+	for _, s := range t.silent {
+		k += boolToInt(s)
+	}
+	return float64(k) / float64(len(t.silent)+1)
 }
 
 // rate estimates the failures per second of one node, from those seen among
@@ -47,12 +66,13 @@ func (t *tuning) rate(now Time, held int) float64 {
 }
 
 // lossRate returns the probability that a lookup meets a dead hop: hops-1 hops
-// from the table, probed every period, and one from the leaf set, watched by
-// heartbeats. Detection takes the period and the probes. All in seconds.
-func lossRate(period, leafDetect, probing, failureRate, hops float64) float64 {
-	leaf := 1 - deadShare(leafDetect+probing, failureRate)
-	table := 1 - deadShare(period+probing, failureRate)
-	return 1 - leaf*math.Pow(table, max(hops-1, 0))
+// from the table, probed every period unless their left neighbours tell of their
+// death, which is not so for the untold share, and one from the leaf set, watched
+// by heartbeats. Detection takes the period and the probes. All in seconds.
+func lossRate(period, leafDetect, probing, failureRate, untold, hops float64) float64 {
+	watched := deadShare(leafDetect+probing, failureRate)
+	table := untold*deadShare(period+probing, failureRate) + (1-untold)*watched
+	return 1 - (1-watched)*math.Pow(1-table, max(hops-1, 0))
 }
 
 // deadShare returns the probability that an entry whose death takes t seconds
@@ -65,8 +85,8 @@ func deadShare(t, rate float64) float64 {
 	return 1 - (1-math.Exp(-x))/x
 }
 
-// retune finds the longest period at which the loss target holds, and takes
-// the median of that and what the neighbours found.
+// retune finds the longest period at which the loss target holds. As long as the
+// node has seen few failures, it takes the median of that and what the others found.
 func (n *RawNode) retune() {
 	t := &n.tuning
 	if t.tuned != 0 && n.now-t.tuned < Time(minTablePeriod) {
@@ -80,13 +100,17 @@ func (n *RawNode) retune() {
 	low, high := minTablePeriod, maxTablePeriod
 	for high-low > time.Second {
 		mid := (low + high) / 2
-		if lossRate(mid.Seconds(), n.cfg.Heartbeat.Seconds(), probing, rate, hops) > n.cfg.LossTarget {
+		if lossRate(mid.Seconds(), n.cfg.Heartbeat.Seconds(), probing, rate, t.untold(), hops) > n.cfg.LossTarget {
 			high = mid
 		} else {
 			low = mid
 		}
 	}
 	t.own = low
+	if len(t.failures) == failureHistory {
+		t.period = t.own
+		return
+	}
 	var few [160]time.Duration // spares an allocation
 	periods := append(few[:0], t.own)
 	for _, p := range n.known {

@@ -25,21 +25,21 @@ func TestDeadShare(t *testing.T) {
 }
 
 func TestLossRateGrows(t *testing.T) {
-	base := lossRate(60, 5, 1, 1e-3, 4)
+	base := lossRate(60, 5, 1, 1e-3, 1, 4)
 	for _, tt := range []struct {
 		name string
 		got  float64
 	}{
-		{"with the period", lossRate(120, 5, 1, 1e-3, 4)},
-		{"with the heartbeat", lossRate(60, 50, 1, 1e-3, 4)},
-		{"with the failure rate", lossRate(60, 5, 1, 2e-3, 4)},
-		{"with the hops", lossRate(60, 5, 1, 1e-3, 6)},
+		{"with the period", lossRate(120, 5, 1, 1e-3, 1, 4)},
+		{"with the heartbeat", lossRate(60, 50, 1, 1e-3, 1, 4)},
+		{"with the failure rate", lossRate(60, 5, 1, 2e-3, 1, 4)},
+		{"with the hops", lossRate(60, 5, 1, 1e-3, 1, 6)},
 	} {
 		if tt.got <= base {
 			t.Errorf("%s: loss rate is %g, want more than %g", tt.name, tt.got, base)
 		}
 	}
-	if got := lossRate(60, 5, 1, 0, 4); got != 0 {
+	if got := lossRate(60, 5, 1, 0, 1, 4); got != 0 {
 		t.Errorf("without failures the loss rate is %g, want 0", got)
 	}
 }

@@ -23,6 +23,7 @@ const (
 	maxPath      = 255
 	maxContacts  = 1024
 	maxSuspects  = 1024
+	maxHolders   = 1024
 	maxDelivered = 1 << 14
 	maxCoord     = 32 // numbers
 	maxWireAcks  = 1024
@@ -56,6 +57,10 @@ func encodePacket(p *Packet) *pb.Packet {
 		Suspects:  encodeIDs(p.Suspects),
 		Delivered: encodeDelivered(p.Delivered),
 		Acks:      p.Acks,
+		Holding:   p.Holding,
+		Holders:   encodeIDs(p.Holders),
+		Held:      p.Held,
+		Digest:    p.Digest,
 	}
 }
 
@@ -192,6 +197,10 @@ func (d *decoder) packet(m *pb.Packet) *Packet {
 		Suspects:  decodeList(d, "suspects", m.Suspects, maxSuspects, d.ringID),
 		Delivered: decodeList(d, "deliveries", m.Delivered, maxDelivered, d.delivery),
 		Acks:      d.acks(m.Acks),
+		Holding:   m.Holding,
+		Holders:   decodeList(d, "holders", m.Holders, maxHolders, d.ringID),
+		Held:      m.Held,
+		Digest:    m.Digest,
 	}
 }
 
@@ -213,6 +222,7 @@ func (d *decoder) kind(m *pb.Packet) {
 	}
 	d.only(Kind(kind), "contacts", len(m.Contacts), KindRoute, KindProbeReply, KindGrantReply, KindLeave)
 	d.only(Kind(kind), "suspects", len(m.Suspects), KindSuspect)
+	d.only(Kind(kind), "holders", len(m.Holders), KindHeartbeat, KindProbeReply, KindSuspect)
 	d.only(Kind(kind), "deliveries", len(m.Delivered), KindGrantReply, KindLeave)
 	d.only(Kind(kind), "path", len(m.Path), KindRoute)
 }

@@ -35,8 +35,8 @@ const (
 
 // Kind tells what a Packet says, and thereby which of its fields matter. A
 // field that does not matter should be absent and is ignored, except that msg,
-// answer, contacts, suspects, delivered and path make a packet of another kind
-// malformed.
+// answer, contacts, suspects, holders, delivered and path make a packet of
+// another kind malformed.
 type Kind int32
 
 const (
@@ -52,21 +52,24 @@ const (
 	// refuses it with a code other than CODE_OK: seq, code.
 	Kind_KIND_ACK Kind = 3
 	// The question whether the receiver is alive, and what it knows: seq, coord,
-	// want, row, version.
+	// want, row, version, holding, digest.
 	Kind_KIND_PROBE Kind = 4
-	// The answer to a Probe: seq, coord, want, row, version, period_ms, contacts.
+	// The answer to a Probe: seq, coord, want, row, version, period_ms, contacts,
+	// holding, holders.
 	Kind_KIND_PROBE_REPLY Kind = 5
-	// A sign of life to the left neighbour: coord.
+	// A sign of life to the left neighbour: coord, holders, held, digest.
 	Kind_KIND_HEARTBEAT Kind = 6
 	// A joiner asks an immediate neighbour for its part of the ring: seq, larger.
 	Kind_KIND_GRANT Kind = 7
 	// The answer to a Grant: seq, code, larger, contacts, delivered.
 	Kind_KIND_GRANT_REPLY Kind = 8
-	// The sender suspects these nodes to be dead: suspects. The receiver must
-	// find out for itself.
+	// The sender suspects these nodes to be dead: suspects, holders, hops. The
+	// receiver must find out for itself.
 	Kind_KIND_SUSPECT Kind = 9
 	// The sender leaves the ring: seq, contacts, delivered.
 	Kind_KIND_LEAVE Kind = 10
+	// The sender keeps the receiver in its routing table or neighborhood set.
+	Kind_KIND_HOLD Kind = 11
 )
 
 // Enum value maps for Kind.
@@ -83,6 +86,7 @@ var (
 		8:  "KIND_GRANT_REPLY",
 		9:  "KIND_SUSPECT",
 		10: "KIND_LEAVE",
+		11: "KIND_HOLD",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -96,6 +100,7 @@ var (
 		"KIND_GRANT_REPLY": 8,
 		"KIND_SUSPECT":     9,
 		"KIND_LEAVE":       10,
+		"KIND_HOLD":        11,
 	}
 )
 
@@ -788,7 +793,7 @@ type Packet struct {
 	Answer *Answer `protobuf:"bytes,7,opt,name=answer,proto3" json:"answer,omitempty"`
 	// In a Route, how often the origin has sent the message end to end before.
 	Attempt uint32 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// In a Route, the links crossed so far; in a Reply, the links crossed back.
+	// In a Route or Suspect, the links crossed so far; in a Reply, those crossed back.
 	// At most 255.
 	Hops uint32 `protobuf:"varint,9,opt,name=hops,proto3" json:"hops,omitempty"`
 	// In a Route, the time left until the origin gives up, in milliseconds,
@@ -800,8 +805,7 @@ type Packet struct {
 	Path [][]byte `protobuf:"bytes,11,rep,name=path,proto3" json:"path,omitempty"`
 	// The tables that a Probe asks for and a ProbeReply holds, as a sum: 1 the
 	// leaf set, 2 the neighborhood set, 4 the row of the routing table that row
-	// names. At most 255;
-	// bits without a meaning are ignored.
+	// names, 8 the holders. At most 255; bits without a meaning are ignored.
 	Want uint32 `protobuf:"varint,12,opt,name=want,proto3" json:"want,omitempty"`
 	// The row of the routing table, counted in shared digits, 0 to 128. In a
 	// Probe or ProbeReply it matters only when want includes 4; in the Route of a
@@ -830,7 +834,21 @@ type Packet struct {
 	// In a packet of any kind, the seqs of further packets of the receiver that
 	// the sender has taken over, each as by an Ack of its own with CODE_OK. At
 	// most 1,024. An Ack may consist of these alone; its seq is then zero.
-	Acks          []uint64 `protobuf:"varint,20,rep,packed,name=acks,proto3" json:"acks,omitempty"`
+	Acks []uint64 `protobuf:"varint,20,rep,packed,name=acks,proto3" json:"acks,omitempty"`
+	// In a Probe or ProbeReply, set when the sender keeps the receiver in its
+	// routing table or neighborhood set, so that a Hold can be saved.
+	Holding bool `protobuf:"varint,21,opt,name=holding,proto3" json:"holding,omitempty"`
+	// Ring IDs of members that keep a node in their tables. In a Heartbeat, of the
+	// sender's those that were added or removed since the last one; in a ProbeReply,
+	// all of the sender's; in a Suspect, those of the one suspect, which are to be
+	// told. At most 1,024.
+	Holders [][]byte `protobuf:"bytes,22,rep,name=holders,proto3" json:"holders,omitempty"`
+	// In a Heartbeat, the digest of the sender's holders: the exclusive or of the
+	// last 8 bytes of their ring IDs, each taken as a number.
+	Held uint64 `protobuf:"fixed64,23,opt,name=held,proto3" json:"held,omitempty"`
+	// In a Heartbeat, or in a Probe that follows on one, the digest of the part of
+	// the ring that both the sender and the receiver should have in sight.
+	Digest        uint64 `protobuf:"fixed64,24,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1003,6 +1021,34 @@ func (x *Packet) GetAcks() []uint64 {
 		return x.Acks
 	}
 	return nil
+}
+
+func (x *Packet) GetHolding() bool {
+	if x != nil {
+		return x.Holding
+	}
+	return false
+}
+
+func (x *Packet) GetHolders() [][]byte {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+func (x *Packet) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *Packet) GetDigest() uint64 {
+	if x != nil {
+		return x.Digest
+	}
+	return 0
 }
 
 // A Routed is the part of a message that travels from its origin to the root.
@@ -2701,7 +2747,7 @@ const file_pastry_proto_rawDesc = "" +
 	"\x06record\x18\x03 \x01(\fR\x06record\x12\x16\n" +
 	"\x06region\x18\x04 \x01(\tR\x06region\x12\x14\n" +
 	"\x05coord\x18\x05 \x03(\x02R\x05coord\x12\x16\n" +
-	"\x06client\x18\x06 \x01(\bR\x06client\"\xd3\x04\n" +
+	"\x06client\x18\x06 \x01(\bR\x06client\"\xb3\x05\n" +
 	"\x06Packet\x12#\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0f.pastry.pb.KindR\x04kind\x12&\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x10.pastry.pb.StateR\x05state\x12\x10\n" +
@@ -2723,7 +2769,11 @@ const file_pastry_proto_rawDesc = "" +
 	"\bcontacts\x18\x11 \x03(\v2\x12.pastry.pb.ContactR\bcontacts\x12\x1a\n" +
 	"\bsuspects\x18\x12 \x03(\fR\bsuspects\x121\n" +
 	"\tdelivered\x18\x13 \x03(\v2\x13.pastry.pb.DeliveryR\tdelivered\x12\x12\n" +
-	"\x04acks\x18\x14 \x03(\x04R\x04acks\"\xae\x01\n" +
+	"\x04acks\x18\x14 \x03(\x04R\x04acks\x12\x18\n" +
+	"\aholding\x18\x15 \x01(\bR\aholding\x12\x18\n" +
+	"\aholders\x18\x16 \x03(\fR\aholders\x12\x12\n" +
+	"\x04held\x18\x17 \x01(\x06R\x04held\x12\x16\n" +
+	"\x06digest\x18\x18 \x01(\x06R\x06digest\"\xae\x01\n" +
 	"\x06Routed\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03app\x18\x02 \x01(\tR\x03app\x12\x10\n" +
@@ -2836,7 +2886,7 @@ const file_pastry_proto_rawDesc = "" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12\x10\n" +
 	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
-	"expires_ms\x18\x04 \x01(\x04R\texpiresMs*\xcc\x01\n" +
+	"expires_ms\x18\x04 \x01(\x04R\texpiresMs*\xdb\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2854,7 +2904,8 @@ const file_pastry_proto_rawDesc = "" +
 	"\fKIND_SUSPECT\x10\t\x12\x0e\n" +
 	"\n" +
 	"KIND_LEAVE\x10\n" +
-	"*a\n" +
+	"\x12\r\n" +
+	"\tKIND_HOLD\x10\v*a\n" +
 	"\x05State\x12\x0e\n" +
 	"\n" +
 	"STATE_IDLE\x10\x00\x12\x11\n" +

@@ -28,6 +28,7 @@ type Traffic struct {
 	Grants         float64 `json:"control_grants_per_second"`      // a joiner's place in the ring
 	Suspects       float64 `json:"control_suspects_per_second"`    // warnings of dead leaves
 	Leaves         float64 `json:"control_leaves_per_second"`      // farewells
+	Holds          float64 `json:"control_holds_per_second"`       // to the entries of tables, that they are kept
 	JoinRoutes     float64 `json:"control_join_routes_per_second"` // joins on their way, their answers and Acks
 	Contacts       float64 `json:"control_contacts_per_second"`    // contacts named in control packets
 	Routes         float64 `json:"lookup_routes_per_second"`
@@ -55,6 +56,7 @@ func (t *Traffic) rows(paper string) []Row {
 		line("  grants", t.Grants),
 		line("  suspicions", t.Suspects),
 		line("  farewells", t.Leaves),
+		line("  holds", t.Holds),
 		line("  joins on their way", t.JoinRoutes),
 		line("lookups: routes", t.Routes),
 		line("lookups: replies", t.Replies),
@@ -73,6 +75,7 @@ const (
 	classGrant
 	classSuspect
 	classLeave
+	classHold
 	classJoinRoute
 	classRoute // this and what follows belongs to lookups
 	classReply
@@ -151,6 +154,8 @@ func (m *meter) classify(from, to int, p *pastry.Packet) class {
 		return classSuspect
 	case pastry.KindLeave:
 		return classLeave
+	case pastry.KindHold:
+		return classHold
 	case pastry.KindRoute:
 		if !p.Msg.Join {
 			return classRoute
@@ -234,7 +239,7 @@ func (m *meter) take() Traffic {
 		Control: per(control), ControlAndAcks: per(control + m.count[classAck] + resent), Joining: per(m.byJoiner),
 		Heartbeats: per(m.count[classHeartbeat]), Alive: per(m.count[classAlive]), LeafSets: per(m.count[classLeafSets]),
 		Rows: per(m.count[classRows]), Hoods: per(m.count[classHoods]), Grants: per(m.count[classGrant]),
-		Suspects: per(m.count[classSuspect]), Leaves: per(m.count[classLeave]), JoinRoutes: per(m.count[classJoinRoute]),
+		Suspects: per(m.count[classSuspect]), Leaves: per(m.count[classLeave]), Holds: per(m.count[classHold]), JoinRoutes: per(m.count[classJoinRoute]),
 		Contacts: per(m.contacts), Routes: per(m.count[classRoute]), Replies: per(m.count[classReply]), Acks: per(m.count[classAck]),
 		MeanActive: m.nodes / max(1e-9, (m.world.Now()-m.since).Seconds()),
 	}
