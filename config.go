@@ -42,11 +42,11 @@ type Config struct {
 	// This and a probe is about what a silent death takes at the most to be found
 	// when no message finds it earlier. Default 5 s.
 	Heartbeat time.Duration
-	// LeafExchange is the longest time between two comparisons of leaf sets
-	// with a neighbour. After a change they come sooner. Default 60 s.
+	// LeafExchange is the time between two exchanges of leaf sets with neighbours
+	// although none is known to differ: heartbeats tell when one does. Default 30 min.
 	LeafExchange time.Duration
 	// RowExchange is the time in which one node of each row is asked for its
-	// row. Default 10 min.
+	// row. Default 30 min.
 	RowExchange time.Duration
 	// MergeInterval is the time between two attempts to reach a node that was
 	// lost, in case the ring was split: for an hour after many were lost at once,
@@ -97,8 +97,8 @@ func (c *Config) setDefaults() {
 	orDefault(&c.LeafSetSize, 24)
 	orDefault(&c.NeighborhoodSize, 32)
 	orDefault(&c.Heartbeat, 5*time.Second)
-	orDefault(&c.LeafExchange, 10*time.Minute)
-	orDefault(&c.RowExchange, 10*time.Minute)
+	orDefault(&c.LeafExchange, 30*time.Minute)
+	orDefault(&c.RowExchange, 30*time.Minute)
 	orDefault(&c.MergeInterval, 30*time.Second)
 	orDefault(&c.ProbeTimeout, time.Second)
 	orDefault(&c.MinProbeTimeout, 250*time.Millisecond)

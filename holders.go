@@ -14,11 +14,12 @@ import (
 // Back pointers are from Tapestry (Zhao et al. 2004).
 
 const (
-	holdDelay  = time.Minute        // for which a new entry must last before it is told
+	holdDelay  = 3 * time.Minute    // for which a new entry must last before it is told
 	holdBurst  = 16                 // entries told at once
 	holdPause  = time.Second        // before the next ones
 	holdLease  = 2 * maxTablePeriod // after which a holder that says nothing is none
 	holdRetell = maxTablePeriod     // after which an entry is told again
+	sayAgain   = 12                 // heartbeats, of which one is due although other packets are signs of life as well
 )
 
 // holder is a node that keeps this one in its tables.
@@ -33,6 +34,7 @@ type holders struct {
 	digest  uint64    // of their ids
 	changed []ring.ID // came or went since the last heartbeat
 	said    said      // in the last heartbeat
+	saidAt  Time      // when that was
 }
 
 // said is what a heartbeat told.
@@ -150,7 +152,8 @@ func (n *RawNode) heartbeat() {
 	}
 	wait := n.cfg.Heartbeat
 	if c := n.leaves.Left(); c != nil {
-		if since := time.Duration(n.now - n.peer(c).sent); since < wait && n.toSay(c) == n.holders.said {
+		h := &n.holders
+		if since := time.Duration(n.now - n.peer(c).sent); since < wait && n.toSay(c) == h.said && n.now-h.saidAt < Time(sayAgain*wait) {
 			wait -= since
 		} else {
 			n.beat(c)
@@ -171,14 +174,17 @@ func (n *RawNode) beat(left *Contact) {
 		h.changed = nil // it asks for all
 	}
 	n.send(n.peer(left), &Packet{Kind: KindHeartbeat, Holders: h.changed, Held: now.held, Digest: now.digest})
-	h.changed, h.said = nil, now
+	h.changed, h.said, h.saidAt = nil, now, n.now
 }
 
-// onHeartbeat takes in the sign of life of the right neighbour.
+// onHeartbeat takes in the sign of life of the right neighbour, or what the left one
+// shows of its leaf set.
 func (n *RawNode) onHeartbeat(from *peerState, p *Packet) {
 	if right := n.leaves.Right(); right != nil && right.ID == from.c.ID {
 		n.emit(Action{Kind: ActHeartbeat, To: from.c})
 		n.lookAfter(from, p)
+	}
+	if n.leaves.beside(from.c.ID) {
 		n.compareSight(from, p.Digest, differPause)
 	}
 	n.heardFrom(from)

@@ -8,6 +8,7 @@ import (
 const (
 	maxLost     = 64               // dead contacts kept in mind
 	lookupPause = 5 * time.Second  // between two lookups into a lost part
+	seedPause   = 5 * time.Minute  // and into the part of a seed that was never lost
 	waryTime    = time.Hour        // for which a split is reckoned with after many were lost
 	newTime     = 10 * time.Minute // the same, after joining
 	calm        = 10               // how many times longer it takes to try a lost contact otherwise
@@ -79,16 +80,23 @@ func (n *RawNode) tryLost(c *Contact) bool {
 	return true
 }
 
-// found follows up on a lost contact that answered.
+// found follows up on a lost contact that answered. A seed that was never lost is
+// most likely in the same part, and is looked into seldom.
 func (n *RawNode) found(p *peerState) {
+	before := len(n.lost)
 	n.lost = slices.DeleteFunc(n.lost, func(o *Contact) bool { return o.ID == p.c.ID })
 	if !p.usable() || n.state == StateJoining {
 		return
 	}
-	for _, c := range slices.Clone(n.lost) {
-		n.tryLost(c)
+	pause := lookupPause
+	if len(n.lost) < before {
+		for _, c := range slices.Clone(n.lost) {
+			n.tryLost(c)
+		}
+	} else if len(n.known) > 1 {
+		pause = seedPause
 	}
-	if n.lookedUp == 0 || n.now-n.lookedUp >= Time(lookupPause) {
+	if n.lookedUp == 0 || n.now-n.lookedUp >= Time(pause) {
 		n.lookedUp = n.now
 		n.lookup(p.c, func(a *Answer) {
 			n.considerAll(a.Contacts)

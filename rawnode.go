@@ -62,6 +62,7 @@ type RawNode struct {
 	rows       rowRepair
 	tuning     tuning
 	differs    [2]differ     // by side
+	shown      shown         // the leaf set
 	exchanges  int           // leaf exchanges since the start, to take turns
 	leafWait   time.Duration // until the next leaf exchange
 	lookedUp   Time          // when a lost part of the ring was last looked up

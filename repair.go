@@ -10,7 +10,8 @@ import (
 
 const (
 	settleTime  = time.Second      // within which a change of the leaf set is shown
-	differPause = 20 * time.Second // between two exchanges with a neighbour whose leaf set goes on to differ
+	unrest      = 5 * time.Second  // within which two changes of the leaf set are more than one coming or going
+	differPause = 4 * time.Second  // between two exchanges with a neighbour whose leaf set goes on to differ
 	nearFew     = 4                // nodes of which one is asked what is near it
 	repairPause = time.Second      // between two repairs of one row
 	gapPause    = 30 * time.Second // between two fillings of a gap found in routing
@@ -93,6 +94,13 @@ type differ struct {
 	at           Time   // when it was asked for its set
 }
 
+// shown tells when the leaf set was last shown to the neighbours after a change, and
+// to which right one.
+type shown struct {
+	to ring.ID
+	at Time
+}
+
 // compareSight asks an immediate neighbour for its leaf set when that, by the digest
 // it sent, differs from this node's own where it should not. As long as both stay as
 // they are it does so only after a pause: what is in quarantine here is let in later.
@@ -105,19 +113,20 @@ func (n *RawNode) compareSight(p *peerState, theirs uint64, pause time.Duration)
 	if was := &n.differs[sideIndex(larger)]; was.with != d.with || was.theirs != d.theirs || was.mine != d.mine ||
 		n.now-was.at >= Time(pause) {
 		*was = d
+		p.version = 0 // all of it: somebody named before was passed over
 		n.ask(p, whyExchange, WantLeaves, 0)
 	}
 }
 
-// exchangeLeaves shows the left neighbour a change of the leaf set soon after it,
-// and it asks what is new to it; later, seldom, the node itself asks one of its
-// immediate and farthest neighbours in turns.
+// exchangeLeaves shows a change of the leaf set soon after it, and whoever sees
+// somebody else asks. Later, seldom, the node itself asks one of its immediate and
+// farthest neighbours in turns.
 func (n *RawNode) exchangeLeaves() {
 	if n.state != StateActive {
 		return
 	}
-	if left := n.leaves.Left(); left != nil && n.leafWait == settleTime {
-		n.beat(left)
+	if n.leafWait == settleTime {
+		n.showLeaves()
 	} else {
 		side := n.leaves.side(n.exchanges%2 == 1)
 		if len(side) > 0 {
@@ -133,6 +142,20 @@ func (n *RawNode) exchangeLeaves() {
 	if n.cfg.LeafExchange > 0 {
 		n.arm(timerLeaves, n.jitter(n.leafWait))
 	}
+}
+
+// showLeaves lets the left neighbour compare its leaf set with this node's. The right
+// one, which lets this node compare by its own heartbeats, is shown it only when it is
+// new, or when much changes, as when two parts of the ring merge.
+func (n *RawNode) showLeaves() {
+	if left := n.leaves.Left(); left != nil {
+		n.beat(left)
+	}
+	if right := n.leaves.Right(); right != nil && (right.ID != n.shown.to || n.now-n.shown.at < Time(unrest)) {
+		n.shown.to = right.ID
+		n.send(n.peer(right), &Packet{Kind: KindHeartbeat, Digest: n.leaves.overlap(true)})
+	}
+	n.shown.at = n.now
 }
 
 // monitor probes the right neighbour when it was silent for longer than it

@@ -19,7 +19,7 @@ var snapshotFields = []struct {
 }{
 	{RawNode{}, "self state over now leaves table hood peers sweepAt known apps timers due calls pending forwarding signing " +
 		"relays deliveries answers held reqRTT join grants dead lost lostNext candidate asking leafProbes rows tuning " +
-		"differs exchanges leafWait lookedUp wary strained strainedAt lossy handing closing farewell kept owed holders ward seq - cfg rng out stats"},
+		"differs shown exchanges leafWait lookedUp wary strained strainedAt lossy handing closing farewell kept owed holders ward seq - cfg rng out stats"},
 	{peerState{}, "c state live connected handed cutOff known heard sent told rtt version compared period probe epoch"},
 	{probe{}, "seq why want row begun sent due tries limit hurry told spare excused"},
 	{sending{}, "seq at"},
@@ -45,9 +45,10 @@ var snapshotFields = []struct {
 	{Contact{}, "ID Epoch Client Region Coord - Peer Record"},
 	{Packet{}, "Kind State Seq Code Coord Msg Answer Attempt Hops TTL Path Want Row Version Period Larger Contacts Suspects " +
 		"Delivered Acks Holding Holders Held Digest"},
-	{holders{}, "all changed said - digest"},
+	{holders{}, "all changed said saidAt - digest"},
 	{holder{}, "id at"},
 	{differ{}, "with theirs mine at"},
+	{shown{}, "to at"},
 	{said{}, "to held digest"},
 	{ward{}, "id epoch ids - digest"},
 	{Routed{}, "ID App Key OriginID Join Direct Payload Auth - Origin"},

@@ -203,6 +203,8 @@ func (e *snapshotter) upkeep(n *RawNode) {
 		e.bool(d.mine == n.leaves.version)
 		e.time(d.at)
 	}
+	e.id(n.shown.to)
+	e.time(n.shown.at)
 	e.int(int64(n.exchanges % 4))
 	e.span(Time(n.leafWait))
 	e.time(n.lookedUp)
@@ -221,6 +223,7 @@ func (e *snapshotter) holders(n *RawNode) {
 	e.id(n.holders.said.to)
 	e.uint(n.holders.said.held)
 	e.uint(n.holders.said.digest)
+	e.time(n.holders.saidAt)
 	e.id(n.ward.id)
 	e.uint(n.ward.epoch)
 	e.ids(n.ward.ids)

@@ -62,6 +62,10 @@ func (n *RawNode) hurry(p *peerState) {
 // word from the node itself ends it at once.
 const quarantine = time.Minute
 
+// heardLately is how long ago at the most a leaf was heard that is alive whatever a
+// neighbour knows, which may just not have met it yet.
+const heardLately = 2 * time.Second
+
 // missing probes those members of this node's leaf set that a neighbour passes over,
 // as it names others beyond, or all of a small ring: it may know that they are dead.
 func (n *RawNode) missing(from *peerState, named []*Contact) {
@@ -81,7 +85,7 @@ func (n *RawNode) missing(from *peerState, named []*Contact) {
 			slices.ContainsFunc(named, func(o *Contact) bool { return o.ID == c.ID }) {
 			continue
 		}
-		if ps := n.peers.get(c.ID); ps != nil && n.now-ps.heard > Time(n.cfg.MinProbeTimeout) {
+		if ps := n.peers.get(c.ID); ps != nil && n.now-ps.heard > Time(heardLately) {
 			n.ask(ps, whyAlive, 0, 0)
 		}
 	}
@@ -179,7 +183,6 @@ func (n *RawNode) concerned(id ring.ID, told bool) []*Contact {
 // a moment ago cannot be meant. When the left neighbour of the dead tells all that
 // keep it, it is sure, and the word goes on to those that it names.
 func (n *RawNode) onSuspect(from *peerState, p *Packet) {
-	spared := 1 // tries
 	if len(p.Holders) > 0 {
 		if len(p.Suspects) == 1 {
 			n.tellHolders(p.Suspects[0], p.Holders, p.Hops)
@@ -187,7 +190,6 @@ func (n *RawNode) onSuspect(from *peerState, p *Packet) {
 		if !slices.Contains(p.Holders, n.self.ID) {
 			return
 		}
-		spared = 2
 	}
 	for _, id := range p.Suspects {
 		if id == n.self.ID { // show that it is wrong
@@ -197,6 +199,10 @@ func (n *RawNode) onSuspect(from *peerState, p *Packet) {
 		ps := n.peers.get(id)
 		if ps == nil || id == from.c.ID || !n.holds(id) || ps.probe != nil || n.now-ps.heard < Time(n.cfg.MinProbeTimeout)/2 {
 			continue
+		}
+		spared := 1 // tries
+		if len(p.Holders) > 0 && n.leaves.Get(id) == nil {
+			spared = 2
 		}
 		n.hurry(ps)
 		ps.probe.limit = max(1, n.enoughTries()-spared)

@@ -58,7 +58,7 @@ of a cloud.`,
 	{
 		name: "hops", title: "Hops and stretch",
 		text:     `Lookups from node to node, each ring built by the joins of all its nodes.`,
-		lines:    []string{"hops -seed 7 -settle 10m -sweep nodes=1000,5000,10000,20000"},
+		lines:    []string{"hops -seed 7 -settle 20m -sweep nodes=1000,5000,10000,20000"},
 		estimate: 15 * time.Minute,
 	},
 	{
@@ -71,7 +71,7 @@ as much time and memory again: tables hold the first node that fitted rather tha
 	{
 		name: "large", title: "A hundred thousand nodes",
 		text:     `Lookups from node to node in a ring that 100,000 nodes joined, as nodes behind a host do.`,
-		lines:    []string{"hops -seed 7 -settle 10m -nodes 100000"},
+		lines:    []string{"hops -seed 7 -settle 20m -nodes 100000"},
 		estimate: 30 * time.Minute,
 	},
 	{
@@ -84,7 +84,7 @@ as much time and memory again: tables hold the first node that fitted rather tha
 		name: "traffic", title: "What looking after a ring costs",
 		text: `Control packets at the sessions of the Gnutella trace, 2.3 hours in the mean, after half an hour of them; with
 heartbeats as they are, and as seldom as those of MSPastry.`,
-		lines:    []string{"churn -session 138m -warmup 30m -lookups 20000 -sweep heartbeat=5s,30s"},
+		lines:    []string{"churn -session 138m -warmup 30m -lookups 60000 -sweep heartbeat=5s,30s"},
 		estimate: 25 * time.Minute,
 	},
 	{
