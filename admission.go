@@ -16,6 +16,9 @@ func (n *RawNode) consider(c *Contact) {
 	ps := n.peers.get(c.ID)
 	if ps != nil && ps.usable() && n.now-ps.heard < Time(n.cfg.Heartbeat) {
 		n.admit(ps)
+		if ps.rtt.smoothed == 0 && ps.probe == nil && n.holds(c.ID) {
+			n.ask(ps, whyTell, 0, 0) // it was granted its place, and never measured
+		}
 		return
 	}
 	if n.quarantined(c) {

@@ -36,7 +36,7 @@ type Config struct {
 	DigitBits int
 	// LeafSetSize is L, even, 2 to 128. Default 24.
 	LeafSetSize int
-	// NeighborhoodSize is M, 0 to 256. Default 32.
+	// NeighborhoodSize is M, 0 to 256. Default 24.
 	NeighborhoodSize int
 	// Heartbeat is the time between two signs of life to the left neighbour.
 	// This and a probe is about what a silent death takes at the most to be found
@@ -50,7 +50,7 @@ type Config struct {
 	RowExchange time.Duration
 	// MergeInterval is the time between two attempts to reach a node that was
 	// lost, in case the ring was split: for an hour after many were lost at once,
-	// for ten minutes after joining, and as long as nobody else is known. Otherwise
+	// for three minutes after joining, and as long as nobody else is known. Otherwise
 	// it takes ten times as long. Default 30 s.
 	MergeInterval time.Duration
 	// ProbeTimeout is how long the first probe of a node of unknown distance
@@ -95,7 +95,7 @@ func orDefault[T int | time.Duration | float64](v *T, def T) {
 func (c *Config) setDefaults() {
 	orDefault(&c.DigitBits, 4)
 	orDefault(&c.LeafSetSize, 24)
-	orDefault(&c.NeighborhoodSize, 32)
+	orDefault(&c.NeighborhoodSize, 24)
 	orDefault(&c.Heartbeat, 5*time.Second)
 	orDefault(&c.LeafExchange, 30*time.Minute)
 	orDefault(&c.RowExchange, 30*time.Minute)

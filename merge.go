@@ -6,12 +6,12 @@ import (
 )
 
 const (
-	maxLost     = 64               // dead contacts kept in mind
-	lookupPause = 5 * time.Second  // between two lookups into a lost part
-	seedPause   = 5 * time.Minute  // and into the part of a seed that was never lost
-	waryTime    = time.Hour        // for which a split is reckoned with after many were lost
-	newTime     = 10 * time.Minute // the same, after joining
-	calm        = 10               // how many times longer it takes to try a lost contact otherwise
+	maxLost     = 64              // dead contacts kept in mind
+	lookupPause = 5 * time.Second // between two lookups into a lost part
+	seedPause   = 5 * time.Minute // and into the part of a seed that was never lost
+	waryTime    = time.Hour       // for which a split is reckoned with after many were lost
+	newTime     = 3 * time.Minute // the same, after joining
+	calm        = 10              // how many times longer it takes to try a lost contact otherwise
 )
 
 // A ring that was split by the network goes on as two. The halves find each

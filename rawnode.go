@@ -54,6 +54,7 @@ type RawNode struct {
 	join       joining
 	grants     [2]grant // given to a joiner: on the smaller, on the larger side
 	dead       map[ring.ID]grave
+	leafDied   Time       // when a leaf was last found dead
 	lost       []*Contact // dead leaves and seeds, for merging, oldest first
 	lostNext   int
 	candidate  []*Contact   // for the table, waiting for a probe

@@ -203,6 +203,7 @@ func (e *snapshotter) upkeep(n *RawNode) {
 		e.bool(d.mine == n.leaves.version)
 		e.time(d.at)
 	}
+	e.time(n.leafDied)
 	e.id(n.shown.to)
 	e.time(n.shown.at)
 	e.int(int64(n.exchanges % 4))

@@ -125,6 +125,9 @@ func (n *RawNode) bury(p *peerState, told bool) {
 		n.emit(Action{Kind: ActGone, To: p.c})
 	}
 	n.evict(p)
+	if wasLeaf {
+		n.alarm()
+	}
 	for _, c := range warn {
 		n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{id}})
 	}
@@ -136,6 +139,24 @@ func (n *RawNode) bury(p *peerState, told bool) {
 	if !p.connected {
 		n.peers.remove(id)
 		delete(n.owed, p)
+	}
+}
+
+// alarmTime is within what time two leaves die together.
+const alarmTime = 5 * time.Second
+
+// alarm probes all leaves that were not heard lately when a second one has died:
+// those that die together are found together.
+func (n *RawNode) alarm() {
+	last := n.leafDied
+	n.leafDied = n.now
+	if last == 0 || n.now-last > Time(alarmTime) || n.state != StateActive {
+		return
+	}
+	for _, c := range n.leaves.shared() {
+		if ps := n.peer(c); n.now-ps.heard > Time(heardLately) {
+			n.hurry(ps)
+		}
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *Sim) begin(n *node) {
 func (s *Sim) equip(n *node) *pastry.Config {
 	rng := rand.New(rand.NewPCG(s.Seed, uint64(n.gen)<<32|uint64(n.index)))
 	n.offset = pastry.Time(rng.Int64N(int64(time.Hour)))
-	cfg := pastry.Config{Self: n.contact, Rand: rng, DigitBits: 4, LeafSetSize: 24, NeighborhoodSize: 32, Memory: 1 << 12}
+	cfg := pastry.Config{Self: n.contact, Rand: rng, DigitBits: 4, LeafSetSize: 24, NeighborhoodSize: 24, Memory: 1 << 12}
 	if s.Tune != nil {
 		s.Tune(int(n.index), &cfg)
 	}
