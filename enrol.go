@@ -42,6 +42,7 @@ func (n *RawNode) settleDown() {
 		n.arm(timerLeaves, n.jitter(n.leafWait))
 	}
 	n.arm(timerMonitor, n.cfg.Heartbeat)
+	n.arm(timerHold, n.jitter(holdDelay))
 	n.arm(timerHeartbeat, n.cfg.Heartbeat/2+time.Duration(n.rng.Int64N(int64(n.cfg.Heartbeat)/2)))
 }
 

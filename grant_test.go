@@ -197,3 +197,24 @@ func TestGrantHandsOverDeliveries(t *testing.T) {
 		t.Errorf("handed over are %v, want message 2 alone", p.Delivered)
 	}
 }
+
+// TestGrantedIsMeasured has a joiner become active that was let in by a grant and never
+// asked anything: it is probed, so that its silence is told from its distance later.
+func TestGrantedIsMeasured(t *testing.T) {
+	s := forwarder(t)
+	s.asks(550, true)
+	joiner := contactAt(point(550))
+	s.n.stopWaiting()
+	s.hear(joiner, &Packet{Kind: KindProbe, State: StateActive, Seq: 5})
+	probe := s.one(550, KindProbe)
+	if s.n.peers.get(joiner.ID).rtt.smoothed != 0 {
+		t.Fatal("the joiner was measured before it was asked")
+	}
+	s.now += Time(7 * time.Millisecond)
+	s.replies(joiner, probe)
+	if got := time.Duration(s.n.peers.get(joiner.ID).rtt.smoothed); got != 7*time.Millisecond {
+		t.Errorf("the joiner is %v away, want 7ms", got)
+	}
+	s.hear(joiner, &Packet{Kind: KindProbe, State: StateActive, Seq: 6})
+	s.none(KindProbe)
+}

@@ -19,6 +19,7 @@ const (
 	holdPause  = time.Second        // before the next ones
 	holdLease  = 2 * maxTablePeriod // after which a holder that says nothing is none
 	holdRetell = maxTablePeriod     // after which an entry is told again
+	maxHolders = 1024               // of one node
 	sayAgain   = 12                 // heartbeats, of which one is due although other packets are signs of life as well
 )
 
@@ -226,7 +227,7 @@ func (n *RawNode) announce(id ring.ID) {
 // together to all for which the next hop is the same. A holder that is gone is
 // passed over.
 func (n *RawNode) tellHolders(dead ring.ID, holders []ring.ID, hops int) {
-	if hops >= n.cfg.HopLimit || n.state != StateActive {
+	if hops >= n.cfg.HopLimit || n.state != StateActive || dead == n.self.ID {
 		return
 	}
 	var next []*Packet

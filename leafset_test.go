@@ -402,3 +402,121 @@ func TestLeafSetAgainstModel(t *testing.T) {
 		}
 	}
 }
+
+// ringIDs draws the ids of a ring, in their order.
+func ringIDs(rng *rand.Rand, size int) []ring.ID {
+	ids := make([]ring.ID, size)
+	for i := range ids {
+		ids[i] = ring.Random(rng)
+	}
+	slices.SortFunc(ids, ring.ID.Compare)
+	return ids
+}
+
+// trueLeafSet returns the leaf set that a node has when it knows the whole ring.
+func trueLeafSet(self ring.ID, size int, ids []ring.ID) *LeafSet {
+	l := NewLeafSet(self, size)
+	for _, id := range ids {
+		l.Insert(contactAt(id))
+	}
+	return l
+}
+
+// seen returns whom a node and its immediate neighbour on a side both see, by their
+// places in the ring, which are in the order of the ids.
+func seen(ids []ring.ID, self ring.ID, size int, up bool) map[ring.ID]bool {
+	at, half := slices.Index(ids, self), size/2
+	first, last := at-half, at+half-1 // with the left neighbour
+	if up {
+		first, last = first+1, last+1
+	}
+	if len(ids) <= size { // both see the whole ring
+		first, last = 0, len(ids)-1
+	}
+	both := make(map[ring.ID]bool)
+	for i := first; i <= last; i++ {
+		both[ids[(i+len(ids))%len(ids)]] = true
+	}
+	return both
+}
+
+// eachRing calls f for random rings of 2 to 60 nodes and leaf sets of 2 to 24.
+func eachRing(t *testing.T, f func(rng *rand.Rand, ids []ring.ID, size int)) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 19))
+		ids, size := ringIDs(rng, 2+rng.IntN(59)), 2+2*rng.IntN(12)
+		if f(rng, ids, size); t.Failed() {
+			t.Fatalf("seed %d: %d nodes, leaf sets of %d", seed, len(ids), size)
+		}
+	}
+}
+
+// TestOverlapOfNeighbors has true leaf sets: what each node shares with its left
+// neighbour is what that one shares with its right one.
+func TestOverlapOfNeighbors(t *testing.T) {
+	eachRing(t, func(_ *rand.Rand, ids []ring.ID, size int) {
+		for i, id := range ids {
+			right := trueLeafSet(ids[(i+1)%len(ids)], size, ids)
+			got, want := trueLeafSet(id, size, ids).overlap(true), right.overlap(false)
+			if got != want || got == 0 {
+				t.Errorf("node %d has the digest %x, its right neighbour %x", i, got, want)
+			}
+		}
+	})
+}
+
+// TestOverlapDiffers has one of two neighbours lack a node, with or without another in
+// its place, or see one that the other does not: the digests differ if and only if that
+// one is among those both should see.
+func TestOverlapDiffers(t *testing.T) {
+	eachRing(t, func(rng *rand.Rand, ids []ring.ID, size int) {
+		for range 10 {
+			i, up := rng.IntN(len(ids)), rng.IntN(2) == 0
+			self, other := ids[i], ids[(i+len(ids)-1)%len(ids)]
+			if up {
+				other = ids[(i+1)%len(ids)]
+			}
+			want := trueLeafSet(other, size, ids).overlap(!up)
+			verdict := func(what string, l *LeafSet, differs bool) {
+				if got := l.overlap(up); (got != want) != differs {
+					t.Errorf("node %d, up %t, %s: digests differ: %t, want %t", i, up, what, got != want, differs)
+				}
+			}
+			if id := ids[rng.IntN(len(ids))]; id != self {
+				short := trueLeafSet(self, size, ids)
+				short.Remove(id)
+				both := seen(ids, self, size, up)[id]
+				verdict("one removed", short, both)
+				others := slices.DeleteFunc(slices.Clone(ids), func(o ring.ID) bool { return o == id })
+				verdict("one unknown", trueLeafSet(self, size, others), both)
+			}
+			near := ids[(i+len(ids)*size+rng.IntN(size+3)-size/2-2)%len(ids)]
+			more := near.Add(ring.FromUint64s(0, 1+rng.Uint64N(1<<40)))
+			at, _ := slices.BinarySearchFunc(ids, more, ring.ID.Compare)
+			wider := slices.Insert(slices.Clone(ids), at, more)
+			verdict("one more", trueLeafSet(self, size, wider), seen(wider, self, size, up)[more])
+		}
+	})
+}
+
+// TestOverlapIsNeverZero has ids that cancel each other out: no digest means that
+// there is none.
+func TestOverlapIsNeverZero(t *testing.T) {
+	for _, up := range [2]bool{false, true} {
+		if got := leafSetOf(0, 4, 100, 200, 300, 400, 500).overlap(up); got != 1 {
+			t.Errorf("up %t: the digest of ids whose lower halves are zero is %d, want 1", up, got)
+		}
+	}
+}
+
+func TestLeafSetIsRight(t *testing.T) {
+	l := leafSetOf(500, 4, 300, 400, 600, 700)
+	for at, want := range map[int]bool{300: false, 400: false, 500: false, 600: true, 700: false} {
+		if got := l.isRight(point(at)); got != want {
+			t.Errorf("%d is the right neighbour: %t, want %t", at, got, want)
+		}
+	}
+	if leafSetOf(500, 4).isRight(point(600)) {
+		t.Error("a node alone has a right neighbour")
+	}
+}

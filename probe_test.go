@@ -272,8 +272,8 @@ func TestQuarantine(t *testing.T) {
 	}
 }
 
-// TestHeartbeats go to the left neighbour, and silence of the right one is
-// looked into.
+// TestHeartbeats go to the left neighbour, but for one to the right neighbour, which is
+// new, and silence of that one is looked into.
 func TestHeartbeats(t *testing.T) {
 	s := newScript(t, 500)
 	s.step(Input{Kind: InJoin})
@@ -290,8 +290,8 @@ func TestHeartbeats(t *testing.T) {
 			beats[at]++
 		}
 	}
-	if len(beats) != 1 || beats[400] < 6 || beats[400] > 12 {
-		t.Errorf("heartbeats in a minute are %v, want about 12 at most, to 400 alone", beats)
+	if len(beats) != 2 || beats[400] < 6 || beats[400] > 12 || beats[600] != 1 {
+		t.Errorf("heartbeats in a minute are %v, want about 12 at most to 400, and one to 600", beats)
 	}
 	if _, gone := s.goneAfter(600, 30*time.Second); !gone {
 		t.Error("the silence of the right neighbour was not noticed")

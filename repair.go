@@ -291,7 +291,7 @@ func (n *RawNode) probeSilent() {
 			patience = min(patience*idlePeriods, maxTablePeriod)
 		}
 		since := ps.heard
-		if ps.told != 0 {
+		if ps.told != 0 && n.keeps(ps.c.ID) {
 			since = min(since, ps.told+Time(holdRetell-patience))
 		}
 		if ps.probe == nil && time.Duration(n.now-since) >= patience {

@@ -84,11 +84,11 @@ func exchanger(t *testing.T) *script {
 // more seldom, until a round of all takes RowExchange.
 func TestRowExchangePace(t *testing.T) {
 	s := exchanger(t)
-	// Two rows and as many neighborhood sets share 10 min.
-	const most = 150 * time.Second
+	// Two rows and as many neighborhood sets share 30 min.
+	const most = 450 * time.Second
 	want := []time.Duration{1: time.Second, time.Second, time.Second, time.Second, // the quick pass
 		2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, 64 * time.Second,
-		128 * time.Second, most, most, most}
+		128 * time.Second, 256 * time.Second, most, most, most}
 	qs := s.rowQuestions(len(want))
 	for i := 1; i < len(want); i++ {
 		got := time.Duration(qs[i].at - qs[i-1].at)
@@ -125,5 +125,40 @@ func TestRowExchangeTurns(t *testing.T) {
 		if len(all) != nearFew {
 			t.Errorf("%d were asked for %v of row %d, want each of the nearest %d", len(all), turn.want, turn.row, nearFew)
 		}
+	}
+}
+
+// TestLeafExchangeTurns has the leaf set not change: every half hour or so one neighbour
+// is asked for its own, the immediate ones and the farthest in turns.
+func TestLeafExchangeTurns(t *testing.T) {
+	s := activeScript(t, 500, 300, 400, 600, 700)
+	every := s.n.cfg.LeafExchange
+	if every != 30*time.Minute {
+		t.Errorf("the time between two exchanges is %v, want 30m", every)
+	}
+	s.n.leafWait = every
+	s.n.arm(timerLeaves, 0)
+	s.wait(0)
+	last := s.now
+	for i, want := range []int{400, 600, 300, 700, 400, 600} {
+		for i > 0 {
+			at, ok := s.n.Deadline()
+			if !ok {
+				t.Fatal("nothing is waited for")
+			}
+			s.wait(time.Duration(at - s.now))
+			if to, _ := s.sent(KindProbe); len(to) > 0 {
+				break
+			}
+		}
+		p := s.one(want, KindProbe)
+		if p.Want != WantLeaves {
+			t.Errorf("question %d is for %v, want the leaf set", i, p.Want)
+		}
+		if got := time.Duration(s.now - last); i > 0 && (got < every*3/4 || got > every*5/4) {
+			t.Errorf("question %d comes after %v, want %v, a quarter more or less", i, got, every)
+		}
+		last = s.now
+		s.answerProbes()
 	}
 }

@@ -1,6 +1,7 @@
 package pastry
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -27,7 +28,7 @@ type chaos struct {
 func newChaos(bytes []byte) *chaos {
 	c := &chaos{bytes: bytes, now: Time(time.Second)}
 	for i := range 13 {
-		at := contactAt(point(i*77 + 20))
+		at := contactAt(seat(i*77 + 20))
 		at.Client = i == 5
 		c.contacts = append(c.contacts, at)
 	}
@@ -37,7 +38,7 @@ func newChaos(bytes []byte) *chaos {
 
 // boot starts an incarnation of the node, which may be a client.
 func (c *chaos) boot(epoch uint64) {
-	self, flags := contactAt(point(500)), c.byte()
+	self, flags := contactAt(seat(500)), c.byte()
 	self.Epoch, self.Client = epoch, flags&7 == 7
 	n, err := NewRawNode(Config{
 		Self: self, Rand: rand.New(rand.NewPCG(epoch, 14)), LeafSetSize: 4, NeighborhoodSize: 3, Memory: 16,
@@ -85,6 +86,29 @@ func (c *chaos) key() ring.ID {
 	return point(c.pick(250) * 4)
 }
 
+// keys returns some keys, now and then the node's own.
+func (c *chaos) keys() (ids []ring.ID) {
+	for range c.pick(5) {
+		ids = append(ids, c.key())
+	}
+	if c.byte()%4 == 0 {
+		ids = append(ids, c.n.self.ID)
+	}
+	return ids
+}
+
+// digest returns none, one that the node agrees to, or another.
+func (c *chaos) digest() uint64 {
+	switch d := c.byte(); d % 4 {
+	case 0:
+		return 0
+	case 1:
+		return c.n.leaves.overlap(d&4 == 0)
+	default:
+		return uint64(d)
+	}
+}
+
 func (c *chaos) message() *Routed {
 	origin, flags := c.contact(), c.byte()
 	m := &Routed{ID: messageID(c.pick(24)), App: "app", Key: c.key(), Origin: origin.Peer, OriginID: origin.ID,
@@ -102,8 +126,8 @@ func (c *chaos) message() *Routed {
 func (c *chaos) packet() *Packet {
 	p := &Packet{Kind: Kind(1 + c.pick(int(numKinds)-1)), State: State(c.pick(int(StateClient) + 1)), Seq: uint64(c.pick(40)),
 		Code: Code(c.pick(int(numCodes))), Attempt: uint32(c.pick(3)), Hops: c.pick(8), TTL: time.Duration(c.byte()) * time.Second,
-		Want: Want(c.pick(8)), Row: c.pick(200), Version: uint64(c.pick(4)), Period: time.Duration(c.byte()) * time.Minute,
-		Larger: c.byte()&1 == 0}
+		Want: Want(c.pick(16)), Row: c.pick(200), Version: uint64(c.pick(4)), Period: time.Duration(c.byte()) * time.Minute,
+		Larger: c.byte()&1 == 0, Holding: c.byte()&1 == 0, Digest: c.digest()}
 	switch p.Kind {
 	case KindRoute:
 		p.Msg = c.message()
@@ -117,10 +141,17 @@ func (c *chaos) packet() *Packet {
 			p.Answer.ID, p.Answer.Origin, p.Answer.OriginID = c.ids[c.pick(len(c.ids))], c.n.self.Peer, c.n.self.ID
 			p.Answer.Contacts = c.some()
 		}
-	case KindProbeReply, KindGrantReply:
+	case KindProbeReply:
+		p.Contacts, p.Holders = c.some(), c.keys()
+	case KindGrantReply:
 		p.Contacts = c.some()
+	case KindHeartbeat:
+		p.Holders, p.Held = c.keys(), uint64(c.pick(3))
 	case KindSuspect:
-		p.Suspects = []ring.ID{c.contact().ID, c.key()}
+		if p.Suspects = append(c.keys(), c.contact().ID); c.byte()&1 == 0 {
+			p.Suspects = p.Suspects[len(p.Suspects)-1:]
+		}
+		p.Holders = c.keys()
 	}
 	if p.Kind == KindLeave || p.Kind == KindGrantReply {
 		p.Delivered = []Delivery{{ID: messageID(c.pick(24)), Key: c.key(), By: c.contact().Peer}}
@@ -143,7 +174,10 @@ func (c *chaos) reply() Input {
 	switch a.Packet.Kind {
 	case KindProbe:
 		p.Kind, p.Want, p.Version = KindProbeReply, a.Packet.Want, uint64(1+c.pick(3))
-		p.Contacts = c.some()
+		p.Contacts, p.Holding = c.some(), c.byte()&1 == 0
+		if p.Want&WantHolders != 0 {
+			p.Holders = c.keys()
+		}
 	case KindGrant:
 		p.Kind, p.Larger, p.Contacts = KindGrantReply, a.Packet.Larger, c.some()
 	case KindRoute:
@@ -270,7 +304,7 @@ func (c *chaos) run(steps int) error {
 			c.pass()
 			out = c.n.Advance(c.now, nil)
 		}
-		if err := checkNode(c.n); err != nil {
+		if err := errors.Join(checkNode(c.n), checkHolders(c.n)); err != nil {
 			return fmt.Errorf("step %d, input %+v: %w", i, in, err)
 		}
 		if at, ok := c.n.Deadline(); c.n.now < max(was, c.now) || !in.happened() && ok && at <= c.n.now {

@@ -2,8 +2,11 @@ package pastry
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/secondbit/pastry/ring"
 )
 
 // TestDeadShare checks the share of time that an entry is dead and not yet
@@ -25,22 +28,110 @@ func TestDeadShare(t *testing.T) {
 }
 
 func TestLossRateGrows(t *testing.T) {
-	base := lossRate(60, 5, 1, 1e-3, 1, 4)
+	base := lossRate(60, 5, 1, 1e-3, 0.5, 4)
 	for _, tt := range []struct {
 		name string
 		got  float64
 	}{
-		{"with the period", lossRate(120, 5, 1, 1e-3, 1, 4)},
-		{"with the heartbeat", lossRate(60, 50, 1, 1e-3, 1, 4)},
-		{"with the failure rate", lossRate(60, 5, 1, 2e-3, 1, 4)},
-		{"with the hops", lossRate(60, 5, 1, 1e-3, 1, 6)},
+		{"with the period", lossRate(120, 5, 1, 1e-3, 0.5, 4)},
+		{"with the heartbeat", lossRate(60, 50, 1, 1e-3, 0.5, 4)},
+		{"with the failure rate", lossRate(60, 5, 1, 2e-3, 0.5, 4)},
+		{"with the share of which nobody tells", lossRate(60, 5, 1, 1e-3, 0.6, 4)},
+		{"with the hops", lossRate(60, 5, 1, 1e-3, 0.5, 6)},
 	} {
 		if tt.got <= base {
 			t.Errorf("%s: loss rate is %g, want more than %g", tt.name, tt.got, base)
 		}
 	}
-	if got := lossRate(60, 5, 1, 0, 1, 4); got != 0 {
+	if got := lossRate(60, 5, 1, 0, 0.5, 4); got != 0 {
 		t.Errorf("without failures the loss rate is %g, want 0", got)
+	}
+}
+
+// TestLossRateUntold has nobody, or everybody, tell of a death: the entries of the table
+// are then as dead as if only probes, or only heartbeats, found them.
+func TestLossRateUntold(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		untold float64
+		table  float64 // seconds until a dead entry is found, beside the probes
+	}{
+		{"nobody tells", 1, 600},
+		{"all are told of", 0, 5},
+	} {
+		leaf, table := 1-deadShare(6, 1e-3), 1-deadShare(tt.table+1, 1e-3)
+		if got, want := lossRate(600, 5, 1, 1e-3, tt.untold, 4), 1-leaf*table*table*table; math.Abs(got-want) > 1e-9 {
+			t.Errorf("%s: loss rate is %g, want %g", tt.name, got, want)
+		}
+	}
+	if a, b := lossRate(60, 5, 1, 1e-3, 0, 4), lossRate(6000, 5, 1, 1e-3, 0, 4); a != b {
+		t.Errorf("all are told of: loss rates are %g and %g, want the period not to matter", a, b)
+	}
+	if got, want := lossRate(600, 5, 1, 1e-3, 0.5, 1), deadShare(6, 1e-3); math.Abs(got-want) > 1e-9 {
+		t.Errorf("with one hop, to a leaf, the loss rate is %g, want %g", got, want)
+	}
+}
+
+// TestUntold checks the estimate of the share of deaths of which nobody tells.
+func TestUntold(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		told []bool
+		want float64
+	}{
+		{"no death yet", nil, 1},
+		{"one told of", []bool{true}, 1.0 / 2},
+		{"one not", []bool{false}, 1},
+		{"one of three not", []bool{true, false, true}, 2.0 / 4},
+		{"many told of", slices.Repeat([]bool{true}, 40), 1.0 / 17},
+		{"many not", slices.Repeat([]bool{false}, 40), 1},
+		{"the latest told of", append(slices.Repeat([]bool{false}, 40), slices.Repeat([]bool{true}, 16)...), 1.0 / 17},
+		{"the latest not", append(slices.Repeat([]bool{true}, 16), false, false, false), 4.0 / 17},
+	} {
+		var tu tuning
+		for _, told := range tt.told {
+			tu.learned(told)
+		}
+		if got := tu.untold(); math.Abs(got-tt.want) > 1e-12 {
+			t.Errorf("%s: the share is %g, want %g", tt.name, got, tt.want)
+		}
+		if got := len(tu.silent); got > failureHistory {
+			t.Errorf("%s: %d are remembered, want %d", tt.name, got, failureHistory)
+		}
+	}
+}
+
+// TestLearned has a node die, and be found dead in one way or another: it counts when it
+// was in the table and no leaf.
+func TestLearned(t *testing.T) {
+	disconnected := func(s *script, at int) { s.step(Input{Kind: InDisconnected, From: contactAt(point(at))}) }
+	told := func(s *script, at int) {
+		s.hear(contactAt(point(300)), &Packet{Kind: KindSuspect, Suspects: []ring.ID{point(at)}, Holders: []ring.ID{point(500)}})
+	}
+	for _, tt := range []struct {
+		name string
+		dead int
+		dies func(s *script, at int)
+		want []bool // whether nobody told
+	}{
+		{"entry, silent", 900, disconnected, []bool{true}},
+		{"entry, told of", 900, told, []bool{false}},
+		{"leaf, silent", 600, disconnected, nil},
+		{"leaf, told of", 600, told, nil},
+		{"entry that says it leaves", 900, func(s *script, at int) {
+			s.hear(contactAt(point(at)), &Packet{Kind: KindLeave, Seq: 4})
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := forwarder(t)
+			s.now += Time(time.Minute)
+			if tt.dies(s, tt.dead); s.n.holds(point(tt.dead)) {
+				s.goneAfter(tt.dead, 10*time.Second)
+			}
+			if got := s.n.tuning.silent; s.n.holds(point(tt.dead)) || !slices.Equal(got, tt.want) {
+				t.Errorf("still held: %t; noted is %v, want %v", s.n.holds(point(tt.dead)), got, tt.want)
+			}
+		})
 	}
 }
 
@@ -68,7 +159,8 @@ func TestFailureRate(t *testing.T) {
 
 // TestRetune checks section 4.1 of the DSN 2004 paper: the period is the median
 // of what the node finds for itself and what its neighbours found, within
-// bounds, and holds the loss target.
+// bounds, and holds the loss target. A node that has seen enough failures goes by
+// these alone.
 func TestRetune(t *testing.T) {
 	tuned := func(failures int, periods ...time.Duration) *RawNode {
 		n := activeNode(t, 0, 100, 200, 300, 700, 800, 900)
@@ -98,6 +190,35 @@ func TestRetune(t *testing.T) {
 	}
 	if got := tuned(0, time.Nanosecond, time.Nanosecond, time.Nanosecond).tuning.period; got != minTablePeriod {
 		t.Errorf("period is %v when neighbours say a nanosecond, want %v", got, minTablePeriod)
+	}
+	for failures, want := range map[int]time.Duration{failureHistory - 1: time.Hour, failureHistory: minTablePeriod, 3 * failureHistory: minTablePeriod} {
+		if got := tuned(failures, time.Hour, time.Hour, time.Hour).tuning.period; got != want {
+			t.Errorf("period is %v after %d failures, one a second, while others say an hour; want %v", got, failures, want)
+		}
+	}
+}
+
+// TestRetuneWhenTold has as many nodes die as ever, and somebody tell of most of them:
+// probes may be fewer.
+func TestRetuneWhenTold(t *testing.T) {
+	period := func(silent int) time.Duration {
+		n := activeNode(t, 500, around(1)...) // of a ring of 1,000
+		n.tuning.since, n.tuning.tuned = 0, 0
+		n.now = Time(time.Hour)
+		for i := range failureHistory {
+			n.tuning.failed(n.now - Time(failureHistory-i)*Time(time.Minute))
+			n.tuning.learned(i >= silent)
+		}
+		n.retune()
+		return n.tuning.period
+	}
+	last := time.Duration(0)
+	for _, silent := range []int{failureHistory, failureHistory / 2, 1} {
+		got := period(silent)
+		if got <= last {
+			t.Errorf("period is %v when nobody tells of %d in %d, want more than %v", got, silent, failureHistory, last)
+		}
+		last = got
 	}
 }
 

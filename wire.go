@@ -23,7 +23,6 @@ const (
 	maxPath      = 255
 	maxContacts  = 1024
 	maxSuspects  = 1024
-	maxHolders   = 1024
 	maxDelivered = 1 << 14
 	maxCoord     = 32 // numbers
 	maxWireAcks  = 1024

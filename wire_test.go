@@ -83,17 +83,23 @@ func TestPacketRoundTrip(t *testing.T) {
 	join := wireRoute(t, 0)
 	join.Msg.App, join.Msg.Join, join.Msg.Direct, join.Contacts = "", true, true, wireContacts(t, 3)
 	delivered := []Delivery{{ID: MessageID{4}, By: bookPeer(t, 5)}, {ID: MessageID{5}, By: bookPeer(t, 6)}}
+	holders := []ring.ID{{}, ring.FromUint64s(3, 4), ring.FromUint64s(math.MaxUint64, 1)}
 	for _, p := range []*Packet{
 		wireRoute(t, 256),
 		join,
 		wireReply(t),
 		{Kind: KindAck, Seq: 1, Code: CodeNotActive},
 		{Kind: KindProbe, State: StateClient, Seq: 5, Want: WantHood, Version: 7},
+		{Kind: KindProbe, State: StateActive, Seq: 5, Want: WantLeaves | WantHolders, Holding: true, Digest: math.MaxUint64},
 		wireProbeReply(t, 24),
+		{Kind: KindProbeReply, State: StateActive, Seq: 5, Want: WantHolders, Holding: true, Holders: holders},
 		{Kind: KindHeartbeat, State: StateActive, Coord: []float32{-0.5}},
+		{Kind: KindHeartbeat, State: StateActive, Holders: holders, Held: 1, Digest: 1 << 63},
 		{Kind: KindGrant, State: StateJoining, Seq: 6, Larger: true},
 		{Kind: KindGrantReply, Seq: 6, Code: CodeBusy, Larger: true, Contacts: wireContacts(t, 1), Delivered: delivered},
 		{Kind: KindSuspect, Suspects: []ring.ID{ring.FromUint64s(1, 2), {}}},
+		{Kind: KindSuspect, Suspects: []ring.ID{ring.FromUint64s(1, 2)}, Holders: holders, Hops: maxHops},
+		{Kind: KindHold, State: StateActive},
 		{Kind: KindLeave, State: StateLeaving, Seq: 7, Delivered: delivered},
 	} {
 		t.Run(p.Kind.String(), func(t *testing.T) {
@@ -160,6 +166,7 @@ func TestWireNumbers(t *testing.T) {
 		pb.Kind_KIND_PROBE: KindProbe, pb.Kind_KIND_PROBE_REPLY: KindProbeReply,
 		pb.Kind_KIND_HEARTBEAT: KindHeartbeat, pb.Kind_KIND_GRANT: KindGrant,
 		pb.Kind_KIND_GRANT_REPLY: KindGrantReply, pb.Kind_KIND_SUSPECT: KindSuspect, pb.Kind_KIND_LEAVE: KindLeave,
+		pb.Kind_KIND_HOLD: KindHold,
 	} {
 		if Kind(got) != want {
 			t.Errorf("%v is %d, want %d", got, got, want)
@@ -213,12 +220,20 @@ func TestMalformedPackets(t *testing.T) {
 		{"forged contact", wireReply(t), func(m *pb.Packet) { m.Answer.Contacts[1].Record[90] ^= 1 }},
 		{"many suspects", &Packet{Kind: KindSuspect}, func(m *pb.Packet) { m.Suspects = many(make([]byte, 16), maxSuspects+1) }},
 		{"short suspect", &Packet{Kind: KindSuspect}, func(m *pb.Packet) { m.Suspects = [][]byte{make([]byte, 15)} }},
+		{"many holders", &Packet{Kind: KindHeartbeat}, func(m *pb.Packet) { m.Holders = many(make([]byte, 16), maxHolders+1) }},
+		{"short holder", &Packet{Kind: KindSuspect}, func(m *pb.Packet) { m.Holders = [][]byte{make([]byte, 15)} }},
+		{"long holder", &Packet{Kind: KindProbeReply}, func(m *pb.Packet) { m.Holders = [][]byte{make([]byte, 17)} }},
 		{"many deliveries", &Packet{Kind: KindLeave}, func(m *pb.Packet) { m.Delivered = many(&pb.Delivery{}, maxDelivered+1) }},
 		{"empty delivery", &Packet{Kind: KindLeave}, func(m *pb.Packet) { m.Delivered = []*pb.Delivery{{}} }},
 		{"no delivery", &Packet{Kind: KindLeave}, func(m *pb.Packet) { m.Delivered = []*pb.Delivery{nil} }},
 		{"contacts in a heartbeat", &Packet{Kind: KindHeartbeat}, func(m *pb.Packet) { m.Contacts = []*pb.Contact{encodeContact(NewContact(bookPeer(t, 1)))} }},
 		{"suspects in a probe", &Packet{Kind: KindProbe}, func(m *pb.Packet) { m.Suspects = [][]byte{make([]byte, 16)} }},
 		{"deliveries in a probe", &Packet{Kind: KindProbe}, func(m *pb.Packet) { m.Delivered = encodeDelivered([]Delivery{{By: bookPeer(t, 1)}}) }},
+		{"holders in a probe", &Packet{Kind: KindProbe}, func(m *pb.Packet) { m.Holders = [][]byte{make([]byte, 16)} }},
+		{"holders in a hold", &Packet{Kind: KindHold}, func(m *pb.Packet) { m.Holders = [][]byte{make([]byte, 16)} }},
+		{"holders in a leave", &Packet{Kind: KindLeave}, func(m *pb.Packet) { m.Holders = [][]byte{make([]byte, 16)} }},
+		{"holders in a route", wireRoute(t, 0), func(m *pb.Packet) { m.Holders = [][]byte{make([]byte, 16)} }},
+		{"contacts in a hold", &Packet{Kind: KindHold}, func(m *pb.Packet) { m.Contacts = []*pb.Contact{encodeContact(NewContact(bookPeer(t, 1)))} }},
 		{"path in a leave", &Packet{Kind: KindLeave}, func(m *pb.Packet) { m.Path = [][]byte{[]byte(bookPeer(t, 1))} }},
 		{"short message ID", wireRoute(t, 0), func(m *pb.Packet) { m.Msg.Id = m.Msg.Id[1:] }},
 		{"long message ID", wireReply(t), func(m *pb.Packet) { m.Answer.Id = append(m.Answer.Id, 0) }},
@@ -259,7 +274,8 @@ func TestLimitsAreInclusive(t *testing.T) {
 	for _, p := range []*Packet{
 		route,
 		{Kind: KindProbeReply, Contacts: many(contact, maxContacts)},
-		{Kind: KindSuspect, Suspects: make([]ring.ID, maxSuspects)},
+		{Kind: KindSuspect, Suspects: make([]ring.ID, maxSuspects), Holders: make([]ring.ID, maxHolders)},
+		{Kind: KindHeartbeat, Holders: make([]ring.ID, maxHolders)},
 		{Kind: KindLeave, Delivered: many(Delivery{By: bookPeer(t, 1)}, maxDelivered)},
 	} {
 		t.Run(p.Kind.String(), func(t *testing.T) {
@@ -290,10 +306,12 @@ func randomPacket(t testing.TB, rng *rand.Rand) *Packet {
 		Code: Code(rng.IntN(int(numCodes))), Attempt: rng.Uint32(), Hops: rng.IntN(256), Path: path(),
 		TTL: time.Duration(rng.Uint32()) * time.Millisecond, Want: Want(rng.IntN(256)), Row: rng.IntN(128),
 		Version: rng.Uint64(), Period: time.Duration(rng.Uint32()) * time.Millisecond, Larger: rng.IntN(2) == 0,
+		Holding: rng.IntN(2) == 0, Held: rng.Uint64(), Digest: rng.Uint64(),
 	}
 	for range rng.IntN(4) {
 		p.Coord = append(p.Coord, float32(rng.NormFloat64()))
 		p.Suspects = append(p.Suspects, ring.Random(rng))
+		p.Holders = append(p.Holders, ring.Random(rng))
 		p.Delivered = append(p.Delivered, Delivery{ID: MessageID(ring.Random(rng).Bytes()), By: somebody()})
 		c := NewContact(somebody())
 		c.Epoch, c.Client, c.Coord = rng.Uint64(), rng.IntN(2) == 0, p.Coord
@@ -315,6 +333,9 @@ func randomPacket(t testing.TB, rng *rand.Rand) *Packet {
 	}
 	if p.Kind != KindSuspect {
 		p.Suspects = nil
+	}
+	if p.Kind != KindHeartbeat && p.Kind != KindProbeReply && p.Kind != KindSuspect {
+		p.Holders = nil
 	}
 	if p.Kind != KindGrantReply && p.Kind != KindLeave {
 		p.Delivered = nil

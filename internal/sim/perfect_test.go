@@ -65,7 +65,7 @@ func checkPerfect(t *testing.T, s *sim.Sim, i int) {
 		}
 	}
 	slices.SortStableFunc(byRTT, func(a, b int) int { return cmp.Compare(s.RTT(i, a), s.RTT(i, b)) })
-	bits, size := 4, 32
+	bits, size := 4, 24
 	if cfg := (pastry.Config{}); s.Tune != nil {
 		s.Tune(i, &cfg)
 		bits, size = cmp.Or(cfg.DigitBits, bits), cmp.Or(cfg.NeighborhoodSize, size)
