@@ -185,9 +185,7 @@ func (n *RawNode) onHeartbeat(from *peerState, p *Packet) {
 		n.emit(Action{Kind: ActHeartbeat, To: from.c})
 		n.lookAfter(from, p)
 	}
-	if n.leaves.beside(from.c.ID) {
-		n.compareSight(from, p.Digest, differPause)
-	}
+	n.compareSight(from, p.Digest, differPause)
 	n.heardFrom(from)
 }
 

@@ -108,7 +108,7 @@ func (n *RawNode) sendProbe(p *peerState) {
 	if pr.want == WantLeaves && p.version != 0 && p.compared == n.leaves.version {
 		pkt.Version = p.version
 	}
-	if pr.want&WantLeaves != 0 && n.leaves.beside(p.c.ID) {
+	if n.state == StateActive && n.leaves.beside(p.c.ID) {
 		pkt.Digest = n.leaves.overlap(n.leaves.isRight(p.c.ID))
 	}
 	n.send(p, pkt)
@@ -222,9 +222,7 @@ func (n *RawNode) onProbe(from *peerState, p *Packet) {
 	}
 	r.Contacts = r.Contacts[:min(len(r.Contacts), maxNamed)]
 	n.send(from, r)
-	if n.leaves.beside(from.c.ID) {
-		n.compareSight(from, p.Digest, differPause/2)
-	}
+	n.compareSight(from, p.Digest, differPause/2)
 	n.heardFrom(from)
 }
 

@@ -101,12 +101,19 @@ type shown struct {
 	at Time
 }
 
-// compareSight asks an immediate neighbour for its leaf set when that, by the digest
-// it sent, differs from this node's own where it should not. As long as both stay as
+// compareSight follows up on the digest that a node sends which takes this one for its
+// immediate neighbour. It asks for the leaf set if that differs where it should not. As long as both stay as
 // they are it does so only after a pause: what is in quarantine here is let in later.
 func (n *RawNode) compareSight(p *peerState, theirs uint64, pause time.Duration) {
+	if theirs == 0 || n.state != StateActive || p.state != StateActive {
+		return
+	}
+	if !n.leaves.beside(p.c.ID) {
+		n.bypassed(p.c.ID)
+		return
+	}
 	larger := n.leaves.isRight(p.c.ID)
-	if theirs == 0 || n.state != StateActive || theirs == n.leaves.overlap(larger) {
+	if theirs == n.leaves.overlap(larger) {
 		return
 	}
 	d := differ{p.c.ID, theirs, n.leaves.version, n.now}
@@ -115,6 +122,20 @@ func (n *RawNode) compareSight(p *peerState, theirs uint64, pause time.Duration)
 		*was = d
 		p.version = 0 // all of it: somebody named before was passed over
 		n.ask(p, whyExchange, WantLeaves, 0)
+	}
+}
+
+// bypassed probes the leaves between this node and one that takes it for its immediate
+// neighbour: that one may know that they are dead.
+func (n *RawNode) bypassed(id ring.ID) {
+	larger, way := nearWay(n.self.ID, id)
+	for _, c := range n.leaves.side(larger) {
+		if n.leaves.walk(larger, c.ID).Compare(way) >= 0 {
+			return
+		}
+		if ps := n.peer(c); n.now-ps.heard > Time(heardLately) {
+			n.ask(ps, whyAlive, 0, 0)
+		}
 	}
 }
 
