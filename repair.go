@@ -102,8 +102,9 @@ type shown struct {
 }
 
 // compareSight follows up on the digest that a node sends which takes this one for its
-// immediate neighbour. It asks for the leaf set if that differs where it should not. As long as both stay as
-// they are it does so only after a pause: what is in quarantine here is let in later.
+// immediate neighbour. It asks for the leaf set if that differs where it should not; as
+// long as both stay as they are only after a pause: what is in quarantine here is let
+// in later.
 func (n *RawNode) compareSight(p *peerState, theirs uint64, pause time.Duration) {
 	if theirs == 0 || n.state != StateActive || p.state != StateActive {
 		return
