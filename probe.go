@@ -108,7 +108,7 @@ func (n *RawNode) sendProbe(p *peerState) {
 	if pr.want == WantLeaves && p.version != 0 && p.compared == n.leaves.version {
 		pkt.Version = p.version
 	}
-	if n.state == StateActive && n.leaves.beside(p.c.ID) {
+	if pr.want&WantLeaves != 0 && n.leaves.beside(p.c.ID) {
 		pkt.Digest = n.leaves.overlap(n.leaves.isRight(p.c.ID))
 	}
 	n.send(p, pkt)
