@@ -37,14 +37,11 @@ func TestCompareSight(t *testing.T) {
 		from  int
 		kind  Kind
 		pause time.Duration
-		asks  bool
 	}{
-		{"heartbeat of the right neighbour", 600, KindHeartbeat, differPause, true},
-		{"heartbeat of the left neighbour", 400, KindHeartbeat, differPause, true},
-		{"heartbeat of a farther one", 700, KindHeartbeat, differPause, false},
-		{"probe by the right neighbour", 600, KindProbe, differPause / 2, true},
-		{"probe by the left neighbour", 400, KindProbe, differPause / 2, true},
-		{"probe by a farther one", 300, KindProbe, differPause / 2, false},
+		{"heartbeat of the right neighbour", 600, KindHeartbeat, differPause},
+		{"heartbeat of the left neighbour", 400, KindHeartbeat, differPause},
+		{"probe by the right neighbour", 600, KindProbe, differPause / 2},
+		{"probe by the left neighbour", 400, KindProbe, differPause / 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := seated(t, 500, 300, 400, 600, 700)
@@ -59,8 +56,8 @@ func TestCompareSight(t *testing.T) {
 				}
 				s.hear(contactAt(seat(tt.from)), &Packet{Kind: tt.kind, Seq: 4, Digest: digest})
 				asked := s.gets(tt.from, KindProbe)
-				if got := len(asked) > 0; got != (step.asks && tt.asks) {
-					t.Errorf("%s: asks for the leaf set: %t, want %t", step.what, got, step.asks && tt.asks)
+				if got := len(asked) > 0; got != step.asks {
+					t.Errorf("%s: asks for the leaf set: %t, want %t", step.what, got, step.asks)
 				}
 				for _, p := range asked {
 					want := &Packet{Kind: KindProbe, State: StateActive, Seq: p.Seq, Want: WantLeaves, Digest: s.n.leaves.overlap(larger)}
@@ -71,6 +68,47 @@ func TestCompareSight(t *testing.T) {
 						Contacts: contactsAt(seats(500, 400)...)})
 					s.n.timers.a = nil // who was passed over is nobody's business here
 				}
+			}
+		})
+	}
+}
+
+// TestBypassed has a node show its leaf set that takes the one at 500 for its immediate
+// neighbour, and is none: the leaves between the two may be dead, and are probed unless
+// they were heard lately.
+func TestBypassed(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		from   int
+		state  State
+		digest uint64
+		heard  []int
+		want   []int
+	}{
+		{"immediate neighbour", 600, StateActive, 7, nil, nil},
+		{"one between", 700, StateActive, 7, nil, []int{600}},
+		{"two between", 800, StateActive, 7, nil, []int{600, 700}},
+		{"two between, one of them heard lately", 800, StateActive, 7, []int{600}, []int{700}},
+		{"one between, on the other side", 300, StateActive, 7, nil, []int{400}},
+		{"shows nothing", 800, StateActive, 0, nil, nil},
+		{"joiner", 850, StateJoining, 7, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := seated(t, 500, 200, 300, 400, 600, 700, 800)
+			s.n.timers.a = nil
+			s.wait(time.Minute)
+			for _, at := range tt.heard {
+				s.n.peers.get(seat(at)).heard = s.now - Time(heardLately)
+			}
+			s.hear(contactAt(seat(tt.from)), &Packet{Kind: KindHeartbeat, State: tt.state, Digest: tt.digest})
+			var got []int
+			for _, at := range []int{200, 300, 400, 600, 700, 800} {
+				if at != tt.from && len(s.gets(at, KindProbe)) > 0 {
+					got = append(got, at)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("probed are %v, want %v", got, tt.want)
 			}
 		})
 	}
