@@ -34,12 +34,11 @@ func (n *RawNode) Enrol(now Time, known []Acquaintance, out []Action) []Action {
 func (n *RawNode) settleDown() {
 	rounds := 2 * n.table.Rows()
 	n.rows.exchanges, n.rows.wait = rounds+1, n.cfg.RowExchange/time.Duration(max(2, rounds))
-	n.leafWait = n.cfg.LeafExchange
 	if n.cfg.RowExchange > 0 {
 		n.arm(timerRows, n.jitter(n.rows.wait))
 	}
 	if n.cfg.LeafExchange > 0 {
-		n.arm(timerLeaves, n.jitter(n.leafWait))
+		n.arm(timerLeaves, n.jitter(n.cfg.LeafExchange))
 	}
 	n.arm(timerMonitor, n.cfg.Heartbeat)
 	n.arm(timerHold, n.jitter(holdDelay))

@@ -62,13 +62,13 @@ type RawNode struct {
 	leafProbes []*peerState // being probed for the leaf set
 	rows       rowRepair
 	tuning     tuning
-	differs    [2]differ     // by side
-	shown      shown         // the leaf set
-	exchanges  int           // leaf exchanges since the start, to take turns
-	leafWait   time.Duration // until the next leaf exchange
-	lookedUp   Time          // when a lost part of the ring was last looked up
-	wary       Time          // until when a split of the ring is reckoned with
-	strained   int           // see strain
+	differs    [2]differ // by side
+	shown      shown     // the leaf set, last
+	exchanges  int       // leaf exchanges since the start, to take turns
+	unshown    bool      // the leaf set has changed, and was not shown since
+	lookedUp   Time      // when a lost part of the ring was last looked up
+	wary       Time      // until when a split of the ring is reckoned with
+	strained   int       // see strain
 	strainedAt Time
 	lossy      float64          // share of the probes whose first try was not answered, of late
 	handing    bool             // its immediate neighbours are being told that it leaves

@@ -41,9 +41,14 @@ func (n *RawNode) leavesChanged() {
 		return
 	}
 	n.emit(Action{Kind: ActLeaves})
-	n.leafWait = settleTime
-	n.arm(timerLeaves, n.jitter(settleTime)/2)
+	n.showSoon()
 	n.arm(timerMonitor, 0)
+}
+
+// showSoon has the leaf set shown to the neighbours when it has settled.
+func (n *RawNode) showSoon() {
+	n.unshown = true
+	n.arm(timerLeaves, n.jitter(settleTime)/2)
 }
 
 // removeLeaf takes a node out of the leaf set and asks for a successor: the
@@ -76,15 +81,14 @@ func (n *RawNode) askBeyond(larger bool) {
 	}
 }
 
-// leafRefused makes the neighbours name others soon, since one they named for the
-// leaf set is dead.
+// leafRefused makes the neighbours name others soon, if they still see one that they
+// named for the leaf set and that is dead.
 func (n *RawNode) leafRefused() {
 	if n.state != StateActive {
 		return
 	}
 	n.leaves.version++ // they know no answer to compare with
-	n.leafWait = settleTime
-	n.arm(timerLeaves, n.jitter(settleTime)/2)
+	n.showSoon()
 }
 
 // differ is the last difference to an immediate neighbour's leaf set.
@@ -141,29 +145,33 @@ func (n *RawNode) bypassed(id ring.ID) {
 }
 
 // exchangeLeaves shows a change of the leaf set soon after it, and whoever sees
-// somebody else asks. Later, seldom, the node itself asks one of its immediate and
-// farthest neighbours in turns.
+// somebody else asks. Else, seldom, the node itself asks.
 func (n *RawNode) exchangeLeaves() {
 	if n.state != StateActive {
 		return
 	}
-	if n.leafWait == settleTime {
+	if n.unshown {
+		n.unshown = false
 		n.showLeaves()
 	} else {
-		side := n.leaves.side(n.exchanges%2 == 1)
-		if len(side) > 0 {
-			c := side[0]
-			if n.exchanges%4 >= 2 {
-				c = side[len(side)-1]
-			}
-			n.ask(n.peer(c), whyExchange, WantLeaves, 0)
-		}
-		n.exchanges++
+		n.askInTurn()
 	}
-	n.leafWait = max(n.cfg.LeafExchange, settleTime+1)
 	if n.cfg.LeafExchange > 0 {
-		n.arm(timerLeaves, n.jitter(n.leafWait))
+		n.arm(timerLeaves, n.jitter(n.cfg.LeafExchange))
 	}
+}
+
+// askInTurn asks the left, the right, and the farthest neighbour on either side for its
+// leaf set, each time the next one.
+func (n *RawNode) askInTurn() {
+	if side := n.leaves.side(n.exchanges%2 == 1); len(side) > 0 {
+		c := side[0]
+		if n.exchanges%4 >= 2 {
+			c = side[len(side)-1]
+		}
+		n.ask(n.peer(c), whyExchange, WantLeaves, 0)
+	}
+	n.exchanges++
 }
 
 // showLeaves lets the left neighbour compare its leaf set with this node's. The right

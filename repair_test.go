@@ -136,7 +136,7 @@ func TestLeafExchangeTurns(t *testing.T) {
 	if every != 30*time.Minute {
 		t.Errorf("the time between two exchanges is %v, want 30m", every)
 	}
-	s.n.leafWait = every
+	s.n.unshown = false
 	s.n.arm(timerLeaves, 0)
 	s.wait(0)
 	last := s.now

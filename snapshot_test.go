@@ -19,7 +19,7 @@ var snapshotFields = []struct {
 }{
 	{RawNode{}, "self state over now leaves table hood peers sweepAt known apps timers due calls pending forwarding signing " +
 		"relays deliveries answers held reqRTT join grants dead lost lostNext candidate asking leafProbes rows tuning " +
-		"leafDied differs shown exchanges leafWait lookedUp wary strained strainedAt lossy handing closing farewell kept owed holders ward seq - cfg rng out stats"},
+		"leafDied differs shown exchanges unshown lookedUp wary strained strainedAt lossy handing closing farewell kept owed holders ward seq - cfg rng out stats"},
 	{peerState{}, "c state live connected handed cutOff known heard sent told rtt version compared period probe epoch"},
 	{probe{}, "seq why want row begun sent due tries limit hurry told spare excused"},
 	{sending{}, "seq at"},

@@ -207,7 +207,7 @@ func (e *snapshotter) upkeep(n *RawNode) {
 	e.id(n.shown.to)
 	e.time(n.shown.at)
 	e.int(int64(n.exchanges % 4))
-	e.span(Time(n.leafWait))
+	e.bool(n.unshown)
 	e.time(n.lookedUp)
 	e.time(n.wary)
 	e.holders(n)
