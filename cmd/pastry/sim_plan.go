@@ -58,7 +58,7 @@ of a cloud.`,
 	{
 		name: "hops", title: "Hops and stretch",
 		text:     `Lookups from node to node, each ring built by the joins of all its nodes.`,
-		lines:    []string{"hops -seed 7 -settle 20m -sweep nodes=1000,5000,10000,20000"},
+		lines:    []string{"hops -seed 7 -settle 1h -sweep nodes=1000,5000,10000,20000"},
 		estimate: 15 * time.Minute,
 	},
 	{
@@ -71,7 +71,7 @@ as much time and memory again: tables hold the first node that fitted rather tha
 	{
 		name: "large", title: "A hundred thousand nodes",
 		text:     `Lookups from node to node in a ring that 100,000 nodes joined, as nodes behind a host do.`,
-		lines:    []string{"hops -seed 7 -settle 20m -nodes 100000"},
+		lines:    []string{"hops -seed 7 -settle 1h -nodes 100000"},
 		estimate: 30 * time.Minute,
 	},
 	{
