@@ -55,6 +55,7 @@ func (n *Node) shutDown() error {
 	n.ending = true
 	n.mu.Unlock()
 	n.links.flush(flushTimeout, func(*link) bool { return true })
+	<-n.disk.done
 	close(n.stop)
 	n.cancel()
 	for _, l := range n.links.all() {

@@ -33,3 +33,9 @@ func UseEpoch(ctx context.Context, store ds.Batching, epoch uint64) error {
 	_, err := newContactStore(store, ProtocolID, newContactBook(1)).nextEpoch(ctx, epoch)
 	return err
 }
+
+// SavedPeers returns those whose contacts a datastore keeps.
+func SavedPeers(ctx context.Context, store ds.Batching) ([]peer.ID, error) {
+	cs, err := newContactStore(store, ProtocolID, newContactBook(maxSaved)).load(ctx)
+	return peersOf(cs), err
+}

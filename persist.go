@@ -35,6 +35,7 @@ type contactStore struct {
 	store ds.Batching
 	book  *contactBook
 	dirty chan struct{}
+	done  chan struct{} // closed when all is saved that will be
 
 	mu   sync.Mutex // guards last
 	last error
@@ -42,7 +43,8 @@ type contactStore struct {
 
 func newContactStore(store ds.Batching, p protocol.ID, book *contactBook) *contactStore {
 	prefix := ds.NewKey("/pastry").ChildString(string(p))
-	return &contactStore{store: namespace.Wrap(store, prefix), book: book, dirty: make(chan struct{}, 1)}
+	return &contactStore{store: namespace.Wrap(store, prefix), book: book,
+		dirty: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // nextEpoch returns an epoch larger than any used before, now if it is, and
@@ -119,14 +121,17 @@ func (s *contactStore) err() error {
 
 // keepContacts saves the contacts when they change, so that a killed node finds
 // them: at once, as others trust the node with records as soon as it has joined,
-// and less and less often while they go on changing.
+// and less and less often while they go on changing. It ends with those the node
+// knows when it is closed.
 func (n *Node) keepContacts() {
+	defer close(n.disk.done)
 	var last time.Time
 	pause := saveSoon
 	for {
 		select {
 		case <-n.disk.dirty:
-		case <-n.stop:
+		case <-n.closed:
+			n.saveContacts()
 			return
 		}
 		if time.Since(last) > 2*saveDelay {

@@ -1,13 +1,16 @@
 package pastry_test
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	ds "github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
 
 	"github.com/secondbit/pastry"
 	"github.com/secondbit/pastry/testutil"
@@ -84,4 +87,56 @@ func TestRestart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowStore takes longer to write contacts than a node to join.
+type slowStore struct{ ds.Batching }
+
+func (s slowStore) Put(ctx context.Context, k ds.Key, v []byte) error {
+	if k.Name() == "contacts" {
+		time.Sleep(5 * time.Second)
+	}
+	return s.Batching.Put(ctx, k, v)
+}
+
+// A node is closed as soon as it has come to know another, while those it knew
+// before are still being saved: it is that one it may have to rejoin through.
+func TestCloseSavesContacts(t *testing.T) {
+	const nodes, closed, late = 4, 4, 5
+	store := slowStore{dssync.MutexWrap(ds.NewMapDatastore())}
+	cfg := seeded(32, nodes)
+	cfg.Options = func(i int) []pastry.Option {
+		if i != closed {
+			return nil
+		}
+		return []pastry.Option{pastry.WithDatastore(store)}
+	}
+	withRing(t, cfg, func(t *testing.T, c *testutil.Cluster) {
+		for through, i := range []int{closed, late} {
+			if _, err := c.Add(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Node(i).Join(within(t, 5*time.Second), *host.InfoFromHost(c.Node(through).Host())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		settle(t, c, 2*time.Second)
+		n := c.Node(closed)
+		want := n.Neighbors()
+		if p := c.Node(late).Host().ID(); !slices.Contains(want, p) {
+			t.Fatalf("neighbours: got %v, want %v among them", want, p)
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+		saved, err := pastry.SavedPeers(t.Context(), store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range want {
+			if !slices.Contains(saved, p) {
+				t.Errorf("contacts saved: got %v, want %v among them", saved, p)
+			}
+		}
+	})
 }
