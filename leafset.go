@@ -68,12 +68,33 @@ func (l *LeafSet) wantsOn(up bool, id ring.ID) bool { return l.wantsBehind(up, i
 // wantsBehind is wantsOn when so many others, not members, are nearer.
 func (l *LeafSet) wantsBehind(up bool, id ring.ID, others int) bool {
 	i, found := l.search(up, id)
-	return !found && i+others < l.half
+	return !found && i+others < l.half && l.follows(up, id)
+}
+
+// follows reports whether id can be next on a side that has lost members: whoever is
+// a member on the other side, and nearer than id going this way, must be on this side
+// first. Otherwise a leaf from below that took a place freed above would make the set
+// seem to go all the way round.
+func (l *LeafSet) follows(up bool, id ring.ID) bool {
+	if len(l.side(up)) == l.half {
+		return true
+	}
+	way := l.walk(up, id)
+	for _, c := range l.side(!up) {
+		if w := l.walk(up, c.ID); w.Compare(way) < 0 {
+			if _, here := l.search(up, c.ID); !here {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Insert takes c into each side on which it is among the L/2 nearest, putting
-// out whom it displaces, and reports whether the membership changed. A member
-// that is inserted again has its contact replaced.
+// out whom it displaces, and reports whether the membership changed. Where members of
+// the other side come before c, it is not taken: that side has lost members, and who
+// took their places is not known. A member that is inserted again has its contact
+// replaced.
 func (l *LeafSet) Insert(c *Contact) bool {
 	if c.ID == l.self {
 		return false
@@ -82,10 +103,33 @@ func (l *LeafSet) Insert(c *Contact) bool {
 	l.smaller, l.down, a = l.insertOn(false, l.down, c)
 	l.larger, l.up, b = l.insertOn(true, l.up, c)
 	if a || b {
+		if l.Wraps() {
+			l.fill()
+		}
 		l.version++
 		l.all = nil
 	}
 	return a || b
+}
+
+// Replace replaces the contact of a member.
+func (l *LeafSet) Replace(c *Contact) {
+	for _, up := range [2]bool{false, true} {
+		if i, ok := l.search(up, c.ID); ok {
+			l.side(up)[i], l.all = c, nil
+		}
+	}
+}
+
+// fill puts members of one side on the other, the nearest first, as long as there is
+// room. Of a set that goes all the way round nobody else can be there.
+func (l *LeafSet) fill() {
+	for i := len(l.larger) - 1; i >= 0; i-- {
+		l.smaller, l.down, _ = l.insertOn(false, l.down, l.larger[i])
+	}
+	for i := len(l.smaller) - 1; i >= 0; i-- {
+		l.larger, l.up, _ = l.insertOn(true, l.up, l.smaller[i])
+	}
 }
 
 func (l *LeafSet) insertOn(up bool, ways []ring.ID, c *Contact) ([]*Contact, []ring.ID, bool) {
@@ -97,7 +141,7 @@ func (l *LeafSet) insertOn(up bool, ways []ring.ID, c *Contact) ([]*Contact, []r
 		}
 		return side, ways, false
 	}
-	if i >= l.half {
+	if i >= l.half || !l.follows(up, c.ID) {
 		return side, ways, false
 	}
 	if last := l.half - 1; len(side) == l.half {
@@ -108,6 +152,7 @@ func (l *LeafSet) insertOn(up bool, ways []ring.ID, c *Contact) ([]*Contact, []r
 
 // Remove takes the node out of both sides and reports whether it was there.
 func (l *LeafSet) Remove(id ring.ID) bool {
+	whole := l.Wraps()
 	i, smaller := l.search(false, id)
 	k, larger := l.search(true, id)
 	if smaller {
@@ -118,6 +163,9 @@ func (l *LeafSet) Remove(id ring.ID) bool {
 	}
 	if !smaller && !larger {
 		return false
+	}
+	if whole {
+		l.fill()
 	}
 	l.version++
 	l.all = nil

@@ -272,7 +272,8 @@ func TestLeafSetEstimate(t *testing.T) {
 
 // leafModel is a leaf set worked out anew from the list of members: what the
 // set holds after any operations. A member stays on the sides it is on until it
-// is removed or displaced, so the model keeps each side as a plain list.
+// is removed or displaced, so the model keeps each side as a plain list. As long as
+// the set goes all the way round, each has the nearest of all members.
 type leafModel struct {
 	self  ring.ID
 	half  int
@@ -288,7 +289,7 @@ func (m *leafModel) walk(side int, id ring.ID) ring.ID {
 
 func (m *leafModel) insert(id ring.ID) (changed bool) {
 	for i, side := range m.sides {
-		if id == m.self || slices.Contains(side, id) {
+		if id == m.self || slices.Contains(side, id) || len(side) < m.half && m.jumps(i, id) {
 			continue
 		}
 		side = append(slices.Clone(side), id)
@@ -297,10 +298,33 @@ func (m *leafModel) insert(id ring.ID) (changed bool) {
 		changed = changed || slices.Contains(side, id)
 		m.sides[i] = side
 	}
+	if m.wraps() {
+		m.fill()
+	}
 	return changed
 }
 
+// jumps says whether another member should be on a side before id.
+func (m *leafModel) jumps(side int, id ring.ID) bool {
+	return slices.ContainsFunc(m.members(), func(o ring.ID) bool {
+		return m.walk(side, o).Compare(m.walk(side, id)) < 0 && !slices.Contains(m.sides[side], o)
+	})
+}
+
+// fill gives each side the nearest of all members.
+func (m *leafModel) fill() {
+	all := m.members()
+	for i := range m.sides {
+		side := slices.Clone(all)
+		slices.SortFunc(side, func(a, b ring.ID) int { return m.walk(i, a).Compare(m.walk(i, b)) })
+		m.sides[i] = side[:min(m.half, len(side))]
+	}
+}
+
 func (m *leafModel) remove(id ring.ID) (was bool) {
+	if m.wraps() {
+		defer m.fill()
+	}
 	for i, side := range m.sides {
 		if at := slices.Index(side, id); at >= 0 {
 			m.sides[i] = slices.Delete(slices.Clone(side), at, at+1)
@@ -340,6 +364,11 @@ func (m *leafModel) check(t *testing.T, l *LeafSet, keys []ring.ID) {
 		t.Fatalf("sides are %v and %v, want %v", ids(l.Smaller()), ids(l.Larger()), m.sides)
 	}
 	got := ids(l.AppendMembers(nil))
+	for i := 1; i < len(got); i++ {
+		if ring.Clockwise(got[0], got[i-1]).Compare(ring.Clockwise(got[0], got[i])) >= 0 {
+			t.Fatalf("members do not go up the ring from the first: %v", got)
+		}
+	}
 	slices.SortFunc(got, ring.ID.Compare)
 	if !slices.Equal(got, m.members()) {
 		t.Fatalf("members are %v, want %v", got, m.members())
@@ -400,6 +429,30 @@ func TestLeafSetAgainstModel(t *testing.T) {
 				t.Fatalf("with seed %d", seed)
 			}
 		}
+	}
+}
+
+// TestLeafSetKeepsItsGap takes a leaf out of a set that does not go all the way round.
+// Whoever says something meanwhile from the other side does not take its place: the set
+// would seem to span the ring, with nobody where most of its nodes are.
+func TestLeafSetKeepsItsGap(t *testing.T) {
+	l := NewLeafSet(point(500), 6)
+	for _, at := range []int{440, 460, 480, 520, 540, 560} {
+		l.Insert(contactAt(point(at)))
+	}
+	l.Remove(point(540))
+	for _, at := range []int{480, 460, 470} {
+		l.Insert(contactAt(point(at)))
+	}
+	if got := points(l.Larger()); !slices.Equal(got, []int{520, 560}) || l.Wraps() || l.Covers(point(600)) {
+		t.Errorf("larger side is %v, Wraps %t, Covers the far side %t; want 520 and 560, and neither", got, l.Wraps(), l.Covers(point(600)))
+	}
+	l.Insert(contactAt(point(580)))
+	if got := points(l.Larger()); !slices.Equal(got, []int{520, 560, 580}) {
+		t.Errorf("larger side is %v, want 520, 560 and 580", got)
+	}
+	if got := points(l.Smaller()); !slices.Equal(got, []int{480, 470, 460}) {
+		t.Errorf("smaller side is %v, want 480, 470 and 460", got)
 	}
 }
 

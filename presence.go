@@ -72,9 +72,7 @@ func (n *RawNode) refresh(ps *peerState, from *Contact, coord []float32) {
 	}
 	ps.c = from.with(coord, ps.c.Coord)
 	c := ps.c
-	if n.leaves.Get(c.ID) != nil {
-		n.leaves.Insert(ps.c)
-	}
+	n.leaves.Replace(c)
 	if n.table.Contains(c.ID) {
 		n.table.Insert(ps.c, n.distance)
 	}
@@ -117,13 +115,16 @@ func (n *RawNode) locate() {
 	}
 }
 
+// unknownFar is farther than anything.
+const unknownFar Time = 1 << 62
+
 // distance returns the proximity of a contact, farther than anything when it is
 // not known.
 func (n *RawNode) distance(c *Contact) Time {
 	if d, ok := n.predict(c); ok {
 		return d
 	}
-	return 1 << 62
+	return unknownFar
 }
 
 func (n *RawNode) predict(c *Contact) (Time, bool) {
