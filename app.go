@@ -18,8 +18,9 @@ import (
 // from goroutines of their own, several at a time; one that blocks or panics
 // harms neither the overlay nor another application.
 type Application interface {
-	// Deliver is called at the root of the message's key, or at the member a
-	// message was sent to directly, once a message. What it returns goes back
+	// Deliver is called at the root of the message's key, at the member a message
+	// was sent to directly, or at one of the replicas that may deliver it (see
+	// RouteNearest), once a message. What it returns goes back
 	// to the sender: the reply, of at most 512 KiB and not to be changed
 	// afterwards, in its Receipt, or an error as an AppError. ctx ends when the
 	// sender's deadline has passed or the node is closed.
@@ -35,12 +36,13 @@ type Application interface {
 
 // Message is a routed message as an application sees it.
 type Message struct {
-	App     string
-	Key     ring.ID
-	Origin  peer.ID // verified when delivered; as claimed while forwarded
-	Payload []byte  // the last version; the callee may keep and change it
-	Hops    int     // links crossed so far
-	Direct  bool    // it was sent to this node, by Send; otherwise to whoever is root of Key
+	App      string
+	Key      ring.ID
+	Origin   peer.ID // verified when delivered; as claimed while forwarded
+	Payload  []byte  // the last version; the callee may keep and change it
+	Hops     int     // links crossed so far
+	Direct   bool    // it was sent to this node, by Send; otherwise to whoever is root of Key
+	Replicas int     // above 1, any of so many members closest to Key may deliver it, see RouteNearest
 
 	// Original and Changes tell, when delivered, what nodes on the way did to
 	// the payload: Original is what the origin signed, and each of Changes, the

@@ -31,6 +31,28 @@ func (n *Node) Route(ctx context.Context, app string, key ring.ID, payload []byt
 	return n.send(ctx, &Routed{App: app, Key: key, Payload: payload}, nil)
 }
 
+// RouteNearest sends a message like Route, but any of the replicas members
+// closest to key may deliver it, such as those that keep copies of something: the
+// one nearest to this node, as far as who hands it on can judge. Where that is
+// worth its hops, as for a large transfer, is the caller's to know: a message may
+// have to pass the root to find out. The order of preference is by network
+// coordinates (see WithProximity), and members that are silent are passed over.
+//
+// replicas is at least 1, which is Route, and at most half the leaf set and one: of
+// more no node can see all, and the root delivers. Unlike a message for the root
+// alone, one whose acknowledgement is lost can be delivered by two of them.
+func (n *Node) RouteNearest(ctx context.Context, app string, key ring.ID, replicas int, payload []byte) (Receipt, error) {
+	cfg := n.opts.core
+	cfg.setDefaults()
+	if most := cfg.LeafSetSize/2 + 1; replicas < 1 || replicas > most {
+		return Receipt{}, fmt.Errorf("pastry: RouteNearest: %d replicas, must be 1 to %d, half the leaf set and one", replicas, most)
+	}
+	if replicas == 1 {
+		return n.Route(ctx, app, key, payload)
+	}
+	return n.send(ctx, &Routed{App: app, Key: key, Replicas: replicas, Payload: payload}, nil)
+}
+
 // Send sends a message of an application to one member, or to a client that is
 // a neighbour of somebody on the way, and returns its answer like Route. It
 // goes straight there when the host knows addresses of the peer, and by its key

@@ -20,7 +20,14 @@ type Proximity interface {
 	// Coordinate returns the node's own network coordinate to be carried in its
 	// contact, nil if the metric has none. The result is not changed later.
 	Coordinate() []float32
+	// Between returns the cost of a round trip between two nodes of which each is
+	// known by its coordinate alone, and whether there is ground for it. Either
+	// may be nil, or come from a node that lies.
+	Between(a, b []float32) (time.Duration, bool)
 }
+
+// maxLeafSet is the largest L.
+const maxLeafSet = 128
 
 // Config holds the settings of a RawNode. Durations and sizes that are zero
 // take the default; a negative period turns the activity off.
@@ -125,7 +132,7 @@ func (c *Config) validate() error {
 	check(c.Self != nil && c.Self.Peer != "", "Config.Self must name the node's peer ID")
 	check(c.Rand != nil, "Config.Rand must be set")
 	check(c.DigitBits >= 1 && c.DigitBits <= 8, "digit bits are %d, must be 1 to 8", c.DigitBits)
-	check(c.LeafSetSize >= 2 && c.LeafSetSize <= 128 && c.LeafSetSize%2 == 0,
+	check(c.LeafSetSize >= 2 && c.LeafSetSize <= maxLeafSet && c.LeafSetSize%2 == 0,
 		"leaf set size is %d, must be even and 2 to 128", c.LeafSetSize)
 	check(c.NeighborhoodSize >= 0 && c.NeighborhoodSize <= 256,
 		"neighborhood size is %d, must be 0 to 256", c.NeighborhoodSize)
@@ -156,4 +163,5 @@ func (measured) Observe(*Contact, time.Duration) {}
 func (measured) Distance(_ *Contact, rtt time.Duration) (time.Duration, bool) {
 	return rtt, rtt > 0
 }
-func (measured) Coordinate() []float32 { return nil }
+func (measured) Coordinate() []float32                        { return nil }
+func (measured) Between(a, b []float32) (time.Duration, bool) { return 0, false }

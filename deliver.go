@@ -39,6 +39,11 @@ type delivery struct {
 
 // startCall sends a message of this node's own.
 func (n *RawNode) startCall(m *Routed, ttl time.Duration, first *Contact) {
+	if m.Replicas > 1 {
+		where := *m
+		where.Coord = n.self.Coord
+		m = &where
+	}
 	c := &call{msg: m, wait: Time(firstRetry), first: first}
 	if n.reqRTT.smoothed > 0 {
 		c.wait = n.reqRTT.timeout(Time(minRetry), Time(firstRetry)) * 2

@@ -40,7 +40,8 @@ func (n *RawNode) onRoute(from *peerState, p *Packet) {
 	if n.overloaded() {
 		return
 	}
-	root := n.nextHopFor(p.Msg, nil) == nil
+	next, _ := n.nextHopFor(p, nil)
+	root := next == nil
 	d := n.deliveries.get(p.Msg.ID)
 	switch {
 	case p.Msg.unsigned() && from.c.ID == p.Msg.OriginID && (!root && d == nil || d != nil && d.by != ""):
@@ -90,7 +91,7 @@ func (n *RawNode) accept(from *Contact, p *Packet) {
 	}
 	t := &transit{in: p, expires: n.now + Time(min(p.TTL, maxTTL))}
 	r.supersede(n, t)
-	next := n.nextHopFor(p.Msg, nil)
+	next, _ := n.nextHopFor(p, nil)
 	if next != nil && n.apps[p.Msg.App] && !p.Msg.Join && !p.Msg.Direct {
 		n.forwarding[id] = t
 		n.emit(Action{Kind: ActForward, To: next, Msg: p.Msg, Hops: p.Hops, TTL: min(p.TTL, maxTTL)})
@@ -139,30 +140,42 @@ func (n *RawNode) remember(from *Contact, p *Packet) *relay {
 	return r
 }
 
-// nextHopFor decides the next hop of a message. A joiner's own message never
-// goes to the joiner, whoever still has it in a table.
-func (n *RawNode) nextHopFor(m *Routed, tried []ring.ID) *Contact {
+// nextHopFor decides the next hop of a message, and whether it was chosen as the
+// one of several that may deliver. A joiner's own message never goes to the joiner,
+// whoever still has it in a table.
+func (n *RawNode) nextHopFor(p *Packet, tried []ring.ID) (hop *Contact, chosen bool) {
+	m := p.Msg
 	if m.Direct && m.Key == n.self.ID {
-		return nil
+		return nil, false
 	}
 	if p := n.peers.get(m.Key); m.Direct && p != nil && p.connected && !n.isDead(p) && !slices.Contains(tried, m.Key) {
-		return p.c // a member or a client
+		return p.c, false // a member or a client
+	}
+	if hop, ok := n.nearestReplica(p, tried); ok {
+		return hop, true
 	}
 	if !m.Join && len(tried) == 0 {
-		return n.nextHop(m.Key, nil)
+		return n.nextHop(m.Key, nil), false
 	}
 	return n.nextHop(m.Key, func(id ring.ID) bool {
 		return m.Join && id == m.OriginID || slices.Contains(tried, id)
-	})
+	}), false
 }
 
 // dispatch sends a message to its next hop, or delivers it here. Hops that were
 // silent are passed over, but not the root: as long as a leaf closer to the key
 // is not known to be dead, nobody else may deliver, and the message is sent to
-// it again.
+// it again, unless any of several may.
 func (n *RawNode) dispatch(t *transit) {
 	m := t.in.Msg
-	best := n.nextHopFor(m, nil)
+	best, chosen := n.nextHopFor(t.in, nil)
+	if chosen && best != nil && slices.Contains(t.tried, best.ID) {
+		if other, ok := n.nearestReplica(t.in, t.tried); ok {
+			best = other
+		} else {
+			t.tried = t.tried[:0]
+		}
+	}
 	if best == nil {
 		n.finish(t)
 		n.arrived(t)
@@ -176,14 +189,15 @@ func (n *RawNode) dispatch(t *transit) {
 	}
 	hop := best
 	if slices.Contains(t.tried, best.ID) && (n.state == StateClient || !n.leaves.Covers(m.Key)) {
-		if hop = n.nextHopFor(m, t.tried); hop == nil {
+		if hop, _ = n.nextHopFor(t.in, t.tried); hop == nil {
 			hop, t.tried = best, t.tried[:0]
 		} else {
 			n.stats.Reroutes++
 		}
 	}
 	n.fillGap(m.Key, hop)
-	if m.unsigned() && !n.ends(m, hop) {
+	t.chosen = chosen
+	if m.unsigned() && !chosen && !n.ends(m, hop) {
 		n.sign(t)
 		return
 	}
@@ -193,7 +207,7 @@ func (n *RawNode) dispatch(t *transit) {
 // ends reports whether a hop is expected to deliver a message. If so the secure
 // channel to it is proof enough of the origin, and the signature is saved.
 func (n *RawNode) ends(m *Routed, hop *Contact) bool {
-	return hop.ID == m.Key || n.state == StateActive && n.leaves.Covers(m.Key)
+	return m.Replicas < 2 && (hop.ID == m.Key || n.state == StateActive && n.leaves.Covers(m.Key))
 }
 
 // sign has a message of this node's own signed before it goes on.

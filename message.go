@@ -106,12 +106,14 @@ func (c Code) String() string {
 // makes a new one.
 type Routed struct {
 	ID       MessageID
-	App      string  // the application it is for; empty for a join
-	Key      ring.ID // where to
-	Origin   PeerID  // who sent it
-	OriginID ring.ID // ring.FromPeer(Origin)
-	Join     bool    // the origin joins at Key, its own id: hops add their rows
-	Direct   bool    // only the node whose id is Key may deliver
+	App      string    // the application it is for; empty for a join
+	Key      ring.ID   // where to
+	Origin   PeerID    // who sent it
+	OriginID ring.ID   // ring.FromPeer(Origin)
+	Join     bool      // the origin joins at Key, its own id: hops add their rows
+	Direct   bool      // only the node whose id is Key may deliver
+	Replicas int       // any of so many members closest to Key may deliver, preferably the one nearest to the origin; below 2 only the root
+	Coord    []float32 // with Replicas, the network coordinate of the origin, empty if it has none
 	Payload  []byte
 	Auth     []byte // the signatures, opaque to the core; empty until one is needed, see ActSign
 }
@@ -147,6 +149,7 @@ type Packet struct {
 	Attempt uint32        // Route, Reply: the origin's count of end-to-end sends
 	Hops    int           // Route: links crossed so far; Reply: links crossed back
 	TTL     time.Duration // Route: time left until the origin gives up
+	Chosen  bool          // Route: the sender has chosen the receiver of those that may deliver
 	Path    []PeerID      // Route: the nodes passed so far, origin excluded
 
 	Want      Want          // Probe, ProbeReply

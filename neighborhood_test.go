@@ -76,8 +76,9 @@ func TestNeighborhoodAgainstModel(t *testing.T) {
 // foretold is a Proximity that predicts round trips to some.
 type foretold map[ring.ID]time.Duration
 
-func (foretold) Observe(*Contact, time.Duration) {}
-func (foretold) Coordinate() []float32           { return nil }
+func (foretold) Observe(*Contact, time.Duration)              {}
+func (foretold) Coordinate() []float32                        { return nil }
+func (foretold) Between(a, b []float32) (time.Duration, bool) { return 0, false }
 
 func (f foretold) Distance(c *Contact, rtt time.Duration) (time.Duration, bool) {
 	if rtt <= 0 {

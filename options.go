@@ -178,7 +178,7 @@ func WithCredentials(c Credentials) Option {
 // ring should agree.
 func WithLeafSetSize(l int) Option {
 	return func(o *options) error {
-		if l < 2 || l > 128 || l%2 != 0 {
+		if l < 2 || l > maxLeafSet || l%2 != 0 {
 			return fmt.Errorf("pastry: WithLeafSetSize: %d, must be even and 2 to 128", l)
 		}
 		o.core.LeafSetSize = l

@@ -162,11 +162,35 @@ func (v *Vivaldi) predict(coord []float32) (time.Duration, bool) {
 		d := x - float64(coord[i])
 		sum += d * d
 	}
-	raw := math.Sqrt(sum) + v.own.Height + float64(coord[coordHeight])
-	if adjusted := raw + v.own.Adjustment + float64(coord[coordAdjust]); adjusted > 0 {
+	return roundTrip(sum, v.own.Height, float64(coord[coordHeight]), v.own.Adjustment, float64(coord[coordAdjust])), true
+}
+
+// Between returns the round trip that two coordinates predict. It reports false if
+// one of them is missing, invalid or too uncertain. Regions do not count. It does
+// not allocate.
+func (v *Vivaldi) Between(a, b []float32) (time.Duration, bool) {
+	for _, coord := range [...][]float32{a, b} {
+		if !validCoord(coord) || coord[coordError] >= maxPredictError {
+			return 0, false
+		}
+	}
+	var sum float64
+	for i := range coordDims {
+		d := float64(a[i]) - float64(b[i])
+		sum += d * d
+	}
+	return roundTrip(sum, float64(a[coordHeight]), float64(b[coordHeight]), float64(a[coordAdjust]), float64(b[coordAdjust])), true
+}
+
+// roundTrip returns the round trip between two nodes whose points lie the root of
+// square apart, all in seconds. The adjustments are left out if they would make it
+// negative.
+func roundTrip(square, heightA, heightB, adjustA, adjustB float64) time.Duration {
+	raw := math.Sqrt(square) + heightA + heightB
+	if adjusted := raw + adjustA + adjustB; adjusted > 0 {
 		raw = adjusted
 	}
-	return max(time.Duration(raw*float64(time.Second)), minRTT), true
+	return max(time.Duration(raw*float64(time.Second)), minRTT)
 }
 
 // settle pulls the coordinate towards the origin against drift, and starts over

@@ -205,6 +205,52 @@ func TestVivaldiDistance(t *testing.T) {
 	}
 }
 
+func TestVivaldiBetween(t *testing.T) {
+	a, b := []float32{0.03, 0, 0, 0, 0, 0, 0, 0, 0.2, 0, 0.001}, []float32{0, 0.04, 0, 0, 0, 0, 0, 0, 0.9, 0.002, 0.003}
+	doubtful := slices.Clone(b)
+	doubtful[coordError] = maxPredictError
+	sunk := slices.Clone(b)
+	sunk[coordAdjust] = -9
+	for _, tt := range []struct {
+		name   string
+		a, b   []float32
+		want   time.Duration
+		ground bool
+	}{
+		{"vectors, heights and adjustments", a, b, 56 * time.Millisecond, true},
+		{"with itself", a, a, 2 * time.Millisecond, true},
+		{"adjusted below nothing", a, sunk, 54 * time.Millisecond, true},
+		{"one uncertain", a, doubtful, 0, false},
+		{"one missing", a, nil, 0, false},
+		{"another metric's", []float32{1, 2}, []float32{3, 4}, 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := NewVivaldi("eu", 7, rand.New(rand.NewPCG(1, 1)))
+			for _, pair := range [][2][]float32{{tt.a, tt.b}, {tt.b, tt.a}} {
+				got, ok := v.Between(pair[0], pair[1])
+				if ok != tt.ground || (got-tt.want).Abs() > 10*time.Microsecond {
+					t.Errorf("Between = %v, %t, want %v, %t", got, ok, tt.want, tt.ground)
+				}
+			}
+		})
+	}
+}
+
+// TestVivaldiBetweenIsDistance compares what a third node makes of two coordinates with
+// what the one of them makes of the other.
+func TestVivaldiBetweenIsDistance(t *testing.T) {
+	pl := newVivaldiPlane(1, 20, 50*time.Millisecond)
+	pl.run(1, 200)
+	for i := 1; i < 20; i++ {
+		c := pl.contact(i)
+		want, _ := pl.nodes[0].Distance(c, 0)
+		got, ok := pl.nodes[5].Between(pl.contact(0).Coord, c.Coord)
+		if off := float64(got-want) / float64(want); !ok || math.Abs(off) > 2*noticeableShare+noticeable/want.Seconds() {
+			t.Errorf("to node %d: Between = %v, %t, Distance = %v", i, got, ok, want)
+		}
+	}
+}
+
 func TestVivaldiIgnoresInvalidCoordinates(t *testing.T) {
 	valid := []float32{0.1, 0, 0, 0, 0, 0, 0, 0, 0.2, 0, 0.001}
 	with := func(i int, x float64) []float32 {
@@ -393,8 +439,9 @@ func TestVivaldiDistanceDoesNotAllocate(t *testing.T) {
 	pl := newVivaldiPlane(1, 2, 10*time.Millisecond)
 	pl.run(1, 100)
 	c := pl.contact(1)
-	if got := testing.AllocsPerRun(100, func() { pl.nodes[0].Distance(c, 0) }); got != 0 {
-		t.Errorf("Distance allocates %v times, want 0", got)
+	own := pl.nodes[0].Coordinate()
+	if got := testing.AllocsPerRun(100, func() { pl.nodes[0].Distance(c, 0); pl.nodes[0].Between(own, c.Coord) }); got != 0 {
+		t.Errorf("Distance and Between allocate %v times, want 0", got)
 	}
 }
 

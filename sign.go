@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -59,6 +60,13 @@ func messageBytes(domain string, m *Routed, payload []byte) []byte {
 	b = appendField(b, m.App)
 	b = appendField(b, m.Origin)
 	b = append(b, byte(boolToInt(m.Direct)))
+	if m.Replicas > 0 {
+		b[len(b)-1] = 2
+		b = append(b, byte(m.Replicas), byte(len(m.Coord)))
+		for _, x := range m.Coord {
+			b = binary.BigEndian.AppendUint32(b, math.Float32bits(x))
+		}
+	}
 	return appendField(b, payload)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,6 +119,8 @@ func TestEveryFieldIsSigned(t *testing.T) {
 			"key":           func(m *Routed) { m.Key = m.Key.Add(ring.FromUint64s(0, 1)) },
 			"origin":        func(m *Routed) { m.Origin = bookPeer(t, 3) },
 			"direct":        func(m *Routed) { m.Direct = !m.Direct },
+			"replicas":      func(m *Routed) { m.Replicas += 2 },
+			"coordinate":    func(m *Routed) { m.Replicas, m.Coord = 2, append(slices.Clone(m.Coord), 1) },
 			"payload":       func(m *Routed) { m.Payload = append([]byte("x"), m.Payload...) },
 			"empty payload": func(m *Routed) { m.Payload = nil },
 			"no signature":  func(m *Routed) { m.Auth = nil },

@@ -221,6 +221,7 @@ func (e *snapshotter) packet(p *Packet) {
 	e.uint(uint64(p.Attempt))
 	e.int(int64(p.Hops))
 	e.span(Time(p.TTL))
+	e.bool(p.Chosen)
 	e.path(p.Path)
 	e.uint(uint64(p.Want))
 	e.int(int64(p.Row))
@@ -246,6 +247,8 @@ func (e *snapshotter) routed(m *Routed) {
 	e.id(m.Key)
 	e.bool(m.Join)
 	e.bool(m.Direct)
+	e.uint(uint64(m.Replicas))
+	e.coord(m.Coord)
 	e.string(string(m.Payload))
 	e.string(string(m.Auth))
 }

@@ -24,7 +24,7 @@ var snapshotFields = []struct {
 	{probe{}, "seq why want row begun sent due tries limit hurry told spare excused"},
 	{sending{}, "seq at"},
 	{rtt{}, "smoothed variance least"},
-	{transit{}, "in pkt to fixed tried tries firstAt sentAt due excused expires done"},
+	{transit{}, "in pkt to fixed chosen tried tries firstAt sentAt due excused expires done"},
 	{call{}, "msg deadline started attempt wait transit first done"},
 	{relay{}, "prev attempt transit"},
 	{delivery{}, "key by origin originID hops path answer prev"},
@@ -43,7 +43,7 @@ var snapshotFields = []struct {
 	{member{}, "c at"},
 	{timer{}, "at kind id ref msg seq"},
 	{Contact{}, "ID Epoch Client Region Coord - Peer Record"},
-	{Packet{}, "Kind State Seq Code Coord Msg Answer Attempt Hops TTL Path Want Row Version Period Larger Contacts Suspects " +
+	{Packet{}, "Kind State Seq Code Coord Msg Answer Attempt Hops TTL Chosen Path Want Row Version Period Larger Contacts Suspects " +
 		"Delivered Acks Holding Holders Held Digest"},
 	{holders{}, "all changed said saidAt - digest"},
 	{holder{}, "id at"},
@@ -51,7 +51,7 @@ var snapshotFields = []struct {
 	{shown{}, "to at"},
 	{said{}, "to held digest"},
 	{ward{}, "id epoch ids - digest"},
-	{Routed{}, "ID App Key OriginID Join Direct Payload Auth - Origin"},
+	{Routed{}, "ID App Key OriginID Join Direct Replicas Coord Payload Auth - Origin"},
 	{Answer{}, "ID OriginID Root Code Hops Path Payload Auth Contacts - Origin"},
 	{Delivery{}, "ID Key By"},
 }

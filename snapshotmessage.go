@@ -62,6 +62,7 @@ func (e *snapshotter) transit(n *RawNode, t *transit) {
 	}
 	e.peerRef(n, t.to)
 	e.bool(t.fixed)
+	e.bool(t.chosen)
 	e.ids(t.tried)
 	e.int(int64(t.tries))
 	e.time(t.firstAt)

@@ -116,6 +116,9 @@ func (c *chaos) message() *Routed {
 	if m.Join {
 		m.Key = origin.ID
 	}
+	if flags&16 != 0 && !m.Join && !m.Direct {
+		m.Replicas = 1 + int(flags>>5)
+	}
 	if flags&8 != 0 {
 		m.Auth = []byte("signature")
 	}
@@ -130,7 +133,7 @@ func (c *chaos) packet() *Packet {
 		Larger: c.byte()&1 == 0, Holding: c.byte()&1 == 0, Digest: c.digest()}
 	switch p.Kind {
 	case KindRoute:
-		p.Msg = c.message()
+		p.Msg, p.Chosen = c.message(), p.Larger
 		if p.Msg.Join {
 			p.Contacts = c.some()
 		}

@@ -14,7 +14,8 @@ type transit struct {
 	in      *Packet // as it came in, or as this node made it
 	pkt     *Packet // as it was last sent on; nil before
 	to      *peerState
-	fixed   bool      // the hop was chosen by the caller, not by nextHop
+	fixed   bool      // the hop was given by the caller, not by nextHop
+	chosen  bool      // the hop is to deliver, of several that may
 	tried   []ring.ID // hops that did not acknowledge in time
 	tries   int       // sends to the present hop
 	firstAt Time      // when it was first sent to the present hop
@@ -59,7 +60,7 @@ func (n *RawNode) prepare(t *transit) {
 		p = *t.in
 		n.addHop(&p)
 	}
-	p.Seq, p.Acks = n.nextSeq(), nil
+	p.Seq, p.Acks, p.Chosen = n.nextSeq(), nil, t.chosen
 	t.pkt = &p
 }
 

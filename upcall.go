@@ -118,7 +118,7 @@ func (n *Node) runDeliver(ap *app, m *Routed, hops int, ttl time.Duration, strai
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, ttl)
 	defer cancel()
-	msg := &Message{App: m.App, Key: m.Key, Origin: m.Origin, Payload: bytes.Clone(m.Payload), Hops: hops, Direct: m.Direct,
+	msg := &Message{App: m.App, Key: m.Key, Origin: m.Origin, Payload: bytes.Clone(m.Payload), Hops: hops, Direct: m.Direct, Replicas: m.Replicas,
 		Original: original, Changes: changes}
 	var reply []byte
 	err = n.guard(m.App, func() (err error) {
@@ -174,7 +174,7 @@ func (n *Node) forward(a *Action) {
 func (n *Node) runForward(ap *app, m *Routed, hops int, next peer.ID, ttl time.Duration) *Routed {
 	ctx, cancel := context.WithTimeout(n.ctx, ttl)
 	defer cancel()
-	msg := &Message{App: m.App, Key: m.Key, Origin: m.Origin, Payload: bytes.Clone(m.Payload), Hops: hops}
+	msg := &Message{App: m.App, Key: m.Key, Origin: m.Origin, Payload: bytes.Clone(m.Payload), Hops: hops, Replicas: m.Replicas}
 	pass := false
 	if err := n.guard(m.App, func() error { pass = ap.Forward(ctx, msg, next); return nil }); err != nil {
 		return m

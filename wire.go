@@ -46,6 +46,7 @@ func encodePacket(p *Packet) *pb.Packet {
 		Attempt:   p.Attempt,
 		Hops:      uint32(p.Hops),
 		TtlMs:     milliseconds(p.TTL),
+		Chosen:    p.Chosen,
 		Path:      encodePeers(p.Path),
 		Want:      uint32(p.Want),
 		Row:       uint32(p.Row),
@@ -69,14 +70,16 @@ func encodeRouted(m *Routed) *pb.Routed {
 	}
 	key := m.Key.Bytes()
 	return &pb.Routed{
-		Id:      m.ID[:],
-		App:     m.App,
-		Key:     key[:],
-		Origin:  []byte(m.Origin),
-		Join:    m.Join,
-		Direct:  m.Direct,
-		Payload: m.Payload,
-		Auth:    m.Auth,
+		Id:       m.ID[:],
+		App:      m.App,
+		Key:      key[:],
+		Origin:   []byte(m.Origin),
+		Join:     m.Join,
+		Direct:   m.Direct,
+		Payload:  m.Payload,
+		Auth:     m.Auth,
+		Replicas: uint32(m.Replicas),
+		Coord:    m.Coord,
 	}
 }
 
@@ -186,6 +189,7 @@ func (d *decoder) packet(m *pb.Packet) *Packet {
 		Attempt:   m.Attempt,
 		Hops:      int(d.atMost("hops", uint64(m.Hops), maxHops)),
 		TTL:       time.Duration(m.TtlMs) * time.Millisecond,
+		Chosen:    m.Chosen,
 		Path:      d.path(m.Path),
 		Want:      Want(d.atMost("want", uint64(m.Want), math.MaxUint8)),
 		Row:       int(d.atMost("row", uint64(m.Row), maxRow)),
@@ -239,14 +243,19 @@ func (d *decoder) routed(m *pb.Routed) *Routed {
 		return nil
 	}
 	r := &Routed{
-		ID:      d.messageID(m.Id),
-		App:     m.App,
-		Key:     d.ringID(m.Key),
-		Origin:  d.peer(m.Origin),
-		Join:    m.Join,
-		Direct:  m.Direct,
-		Payload: m.Payload,
-		Auth:    m.Auth,
+		ID:       d.messageID(m.Id),
+		App:      m.App,
+		Key:      d.ringID(m.Key),
+		Origin:   d.peer(m.Origin),
+		Join:     m.Join,
+		Direct:   m.Direct,
+		Payload:  m.Payload,
+		Auth:     m.Auth,
+		Replicas: int(d.atMost("replicas", uint64(m.Replicas), maxReplicas)),
+		Coord:    d.coord(m.Coord),
+	}
+	if r.Replicas > 0 && (r.Join || r.Direct) {
+		d.fail("a join, or a message to one member, for any of %d", r.Replicas)
 	}
 	d.atMost("bytes of application name", uint64(len(m.App)), maxAppName)
 	r.OriginID = ring.FromPeer(r.Origin)

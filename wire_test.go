@@ -83,10 +83,13 @@ func TestPacketRoundTrip(t *testing.T) {
 	join := wireRoute(t, 0)
 	join.Msg.App, join.Msg.Join, join.Msg.Direct, join.Contacts = "", true, true, wireContacts(t, 3)
 	delivered := []Delivery{{ID: MessageID{4}, By: bookPeer(t, 5)}, {ID: MessageID{5}, By: bookPeer(t, 6)}}
+	anyOf := wireRoute(t, 8)
+	anyOf.Msg.Replicas, anyOf.Msg.Coord, anyOf.Chosen = maxReplicas, []float32{1, -2}, true
 	holders := []ring.ID{{}, ring.FromUint64s(3, 4), ring.FromUint64s(math.MaxUint64, 1)}
 	for _, p := range []*Packet{
 		wireRoute(t, 256),
 		join,
+		anyOf,
 		wireReply(t),
 		{Kind: KindAck, Seq: 1, Code: CodeNotActive},
 		{Kind: KindProbe, State: StateClient, Seq: 5, Want: WantHood, Version: 7},
@@ -207,6 +210,10 @@ func TestMalformedPackets(t *testing.T) {
 		{"hops", wireRoute(t, 0), func(m *pb.Packet) { m.Hops = maxHops + 1 }},
 		{"hops of an answer", wireReply(t), func(m *pb.Packet) { m.Answer.Hops = math.MaxUint32 }},
 		{"code of an answer", wireReply(t), func(m *pb.Packet) { m.Answer.Code = -3 }},
+		{"replicas", wireRoute(t, 0), func(m *pb.Packet) { m.Msg.Replicas = maxReplicas + 1 }},
+		{"replicas of a join", wireRoute(t, 0), func(m *pb.Packet) { m.Msg.Replicas, m.Msg.Join = 2, true }},
+		{"replicas of one member", wireRoute(t, 0), func(m *pb.Packet) { m.Msg.Replicas, m.Msg.Direct = 2, true }},
+		{"coordinate of the origin", wireRoute(t, 0), func(m *pb.Packet) { m.Msg.Coord = []float32{nan} }},
 		{"want", &Packet{Kind: KindProbe}, func(m *pb.Packet) { m.Want = 256 }},
 		{"row", &Packet{Kind: KindProbe}, func(m *pb.Packet) { m.Row = maxRow + 1 }},
 		{"long coordinate", &Packet{Kind: KindProbe}, func(m *pb.Packet) { m.Coord = make([]float32, maxCoord+1) }},
@@ -322,7 +329,10 @@ func randomPacket(t testing.TB, rng *rand.Rand) *Packet {
 	switch p.Kind {
 	case KindRoute:
 		p.Msg = &Routed{ID: id, Key: ring.Random(rng), Origin: origin, OriginID: ring.FromPeer(origin),
-			Join: rng.IntN(2) == 0, Direct: rng.IntN(2) == 0, Payload: blob(), Auth: blob()}
+			Join: rng.IntN(2) == 0, Direct: rng.IntN(2) == 0, Payload: blob(), Auth: blob(), Coord: p.Coord}
+		if p.Chosen = rng.IntN(2) == 0; p.Chosen && !p.Msg.Join && !p.Msg.Direct {
+			p.Msg.Replicas = rng.IntN(maxReplicas + 1)
+		}
 	case KindReply:
 		p.Answer = &Answer{ID: id, Origin: origin, OriginID: ring.FromPeer(origin), Root: somebody(),
 			Code: CodeOK, Hops: rng.IntN(256), Path: path(), Payload: blob(), Auth: blob(), Contacts: p.Contacts}

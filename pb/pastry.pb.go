@@ -43,7 +43,7 @@ const (
 	// Malformed, as is every kind not listed here.
 	Kind_KIND_UNSPECIFIED Kind = 0
 	// A message on its way to the root of its key: seq, msg, attempt, hops,
-	// ttl_ms, path; for a join row and contacts.
+	// ttl_ms, path, chosen; for a join row and contacts.
 	Kind_KIND_ROUTE Kind = 1
 	// The answer of the root on its way back along the same hops: seq, answer,
 	// hops.
@@ -848,7 +848,10 @@ type Packet struct {
 	Held uint64 `protobuf:"fixed64,23,opt,name=held,proto3" json:"held,omitempty"`
 	// In a Heartbeat, or in a Probe that follows on one, the digest of the part of
 	// the ring that both the sender and the receiver should have in sight.
-	Digest        uint64 `protobuf:"fixed64,24,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest uint64 `protobuf:"fixed64,24,opt,name=digest,proto3" json:"digest,omitempty"`
+	// In a Route with replicas: the sender has chosen the receiver of those that
+	// may deliver the message.
+	Chosen        bool `protobuf:"varint,25,opt,name=chosen,proto3" json:"chosen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1051,6 +1054,13 @@ func (x *Packet) GetDigest() uint64 {
 	return 0
 }
 
+func (x *Packet) GetChosen() bool {
+	if x != nil {
+		return x.Chosen
+	}
+	return false
+}
+
 // A Routed is the part of a message that travels from its origin to the root.
 // It is the same at every hop, unless an application on the way changes it.
 type Routed struct {
@@ -1072,7 +1082,14 @@ type Routed struct {
 	Payload []byte `protobuf:"bytes,7,opt,name=payload,proto3" json:"payload,omitempty"`
 	// A marshalled OriginAuth. Empty in a message that its origin hands straight
 	// to the node it takes for the root: the secure channel vouches for it.
-	Auth          []byte `protobuf:"bytes,8,opt,name=auth,proto3" json:"auth,omitempty"`
+	Auth []byte `protobuf:"bytes,8,opt,name=auth,proto3" json:"auth,omitempty"`
+	// Above 1, any of so many members closest to the key may deliver the message,
+	// preferably the one nearest to the origin. At most 65, and absent from a join
+	// and a direct message.
+	Replicas uint32 `protobuf:"varint,9,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	// With replicas, the network coordinate of the origin, as in a Contact. Empty
+	// when it has none.
+	Coord         []float32 `protobuf:"fixed32,10,rep,packed,name=coord,proto3" json:"coord,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1159,6 +1176,20 @@ func (x *Routed) GetPayload() []byte {
 func (x *Routed) GetAuth() []byte {
 	if x != nil {
 		return x.Auth
+	}
+	return nil
+}
+
+func (x *Routed) GetReplicas() uint32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+func (x *Routed) GetCoord() []float32 {
+	if x != nil {
+		return x.Coord
 	}
 	return nil
 }
@@ -2747,7 +2778,7 @@ const file_pastry_proto_rawDesc = "" +
 	"\x06record\x18\x03 \x01(\fR\x06record\x12\x16\n" +
 	"\x06region\x18\x04 \x01(\tR\x06region\x12\x14\n" +
 	"\x05coord\x18\x05 \x03(\x02R\x05coord\x12\x16\n" +
-	"\x06client\x18\x06 \x01(\bR\x06client\"\xb3\x05\n" +
+	"\x06client\x18\x06 \x01(\bR\x06client\"\xcb\x05\n" +
 	"\x06Packet\x12#\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0f.pastry.pb.KindR\x04kind\x12&\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x10.pastry.pb.StateR\x05state\x12\x10\n" +
@@ -2773,7 +2804,8 @@ const file_pastry_proto_rawDesc = "" +
 	"\aholding\x18\x15 \x01(\bR\aholding\x12\x18\n" +
 	"\aholders\x18\x16 \x03(\fR\aholders\x12\x12\n" +
 	"\x04held\x18\x17 \x01(\x06R\x04held\x12\x16\n" +
-	"\x06digest\x18\x18 \x01(\x06R\x06digest\"\xae\x01\n" +
+	"\x06digest\x18\x18 \x01(\x06R\x06digest\x12\x16\n" +
+	"\x06chosen\x18\x19 \x01(\bR\x06chosen\"\xe0\x01\n" +
 	"\x06Routed\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x10\n" +
 	"\x03app\x18\x02 \x01(\tR\x03app\x12\x10\n" +
@@ -2782,7 +2814,10 @@ const file_pastry_proto_rawDesc = "" +
 	"\x04join\x18\x05 \x01(\bR\x04join\x12\x16\n" +
 	"\x06direct\x18\x06 \x01(\bR\x06direct\x12\x18\n" +
 	"\apayload\x18\a \x01(\fR\apayload\x12\x12\n" +
-	"\x04auth\x18\b \x01(\fR\x04auth\"\xef\x01\n" +
+	"\x04auth\x18\b \x01(\fR\x04auth\x12\x1a\n" +
+	"\breplicas\x18\t \x01(\rR\breplicas\x12\x14\n" +
+	"\x05coord\x18\n" +
+	" \x03(\x02R\x05coord\"\xef\x01\n" +
 	"\x06Answer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\fR\x06origin\x12\x12\n" +

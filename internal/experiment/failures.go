@@ -116,7 +116,7 @@ type phase struct {
 // after that.
 func (f *Failures) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := f.open(ctx, p, f.faults(), nil)
+	t, err := f.open(ctx, p, f.faults())
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ type HopsReport struct {
 // Run builds the ring, sends the lookups, and looks at the tables.
 func (h *Hops) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := h.open(ctx, p, h.faults(), nil)
+	t, err := h.open(ctx, p, h.faults())
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func (r *ReplicasReport) Rows() []Row {
 	}
 	for i := range r.Ways {
 		w := &r.Ways[i]
-		name := label(w.Way)
+		name := w.Way
 		for n := 1; n <= len(w.Nearest); n++ {
 			what := fmt.Sprintf("%s: answered by one of the %d nearest", name, n)
 			if n == 1 {

@@ -85,7 +85,7 @@ func (s *Skew) faults() []error {
 // Run builds the ring and sends both kinds of lookups.
 func (s *Skew) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := s.open(ctx, p, s.faults(), nil)
+	t, err := s.open(ctx, p, s.faults())
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/secondbit/pastry"
 	"github.com/secondbit/pastry/internal/sim"
 )
 
@@ -67,20 +66,12 @@ func gripes(errs ...error) []error {
 func refuse(faults []error) error { return errors.Join(faults...) }
 
 // open builds the ring, unless there are faults, lets it settle, and returns what
-// sends lookups through it. see, if set, is told the proximity of every node.
-func (s *Static) open(ctx context.Context, p *Progress, faults []error, see func(i int, v *pastry.Vivaldi)) (*trips, error) {
+// sends lookups through it.
+func (s *Static) open(ctx context.Context, p *Progress, faults []error) (*trips, error) {
 	if err := refuse(faults); err != nil {
 		return nil, err
 	}
-	world, err := s.build(ctx, p, func(cfg *sim.Config) {
-		tune := cfg.Tune
-		cfg.Tune = func(i int, c *pastry.Config) {
-			tune(i, c)
-			if v, ok := c.Proximity.(*pastry.Vivaldi); ok && see != nil {
-				see(i, v)
-			}
-		}
-	})
+	world, err := s.build(ctx, p, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func run[R Report](t *testing.T, r Run) R {
 // ringOf returns a world with a ring at rest and what sends lookups through it.
 func ringOf(t *testing.T, s Static) (*sim.Sim, *trips) {
 	t.Helper()
-	trips, err := s.open(t.Context(), nil, nil, nil)
+	trips, err := s.open(t.Context(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,7 @@ func replicasFigures(reports []Report) []Figure {
 	f := Figure{Name: "replicas-nearest", Title: "Lookups answered by one of the n nearest replicas", X: "n", Y: "share of lookups"}
 	for _, r := range rs {
 		for _, w := range r.Ways {
-			s := Series{Name: fmt.Sprintf("%s, %d nodes, k=%d, %s", label(w.Way), r.Nodes, r.Replicas, setting(&r.Header))}
+			s := Series{Name: fmt.Sprintf("%s, %d nodes, k=%d, %s", w.Way, r.Nodes, r.Replicas, setting(&r.Header))}
 			for i, y := range w.Nearest {
 				s.Points = append(s.Points, Point{float64(i + 1), y})
 			}

@@ -158,8 +158,9 @@ type metric struct {
 	self int
 }
 
-func (m metric) Observe(*pastry.Contact, time.Duration) {}
-func (m metric) Coordinate() []float32                  { return nil }
+func (m metric) Observe(*pastry.Contact, time.Duration)       {}
+func (m metric) Coordinate() []float32                        { return nil }
+func (m metric) Between(a, b []float32) (time.Duration, bool) { return 0, false }
 func (m metric) Distance(c *pastry.Contact, _ time.Duration) (time.Duration, bool) {
 	j := m.l.index[c.ID]
 	return time.Duration(1+(j-m.self+m.l.Nodes)%m.l.Nodes) * time.Millisecond, true
