@@ -290,3 +290,21 @@ func Example_events() {
 	fmt.Println(gone.Peer == nodes[2].Host().ID(), "left:", gone.Left)
 	// Output: true left: true
 }
+
+// RouteNearest sends a message to whichever of several members that keep copies is
+// nearest.
+func ExampleNode_RouteNearest() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	nodes, closeAll := newRing(4)
+	defer closeAll()
+	for i, n := range nodes {
+		_ = n.Register("greeter", greeter{fmt.Sprint("node ", i)})
+	}
+	key := ring.FromKey([]byte("some key"))
+	replicas, _ := nodes[0].ReplicaSet(key, 3)
+
+	receipt, err := nodes[0].RouteNearest(ctx, "greeter", key, 3, []byte("Ada"))
+	fmt.Println(slices.Contains(replicas, receipt.Root), receipt.Hops <= 1, err)
+	// Output: true true <nil>
+}

@@ -19,7 +19,7 @@ import (
 // another file of the package.
 var coreFiles = []string{
 	"ack.go", "admission.go", "answers.go", "config.go", "deliver.go", "enrol.go", "expire.go", "forward.go", "grant.go", "holders.go", "input.go",
-	"join.go", "leafset.go", "leave.go", "memory.go", "merge.go", "message.go", "neighborhood.go", "nexthop.go",
+	"join.go", "leafset.go", "leave.go", "memory.go", "merge.go", "message.go", "nearest.go", "neighborhood.go", "nexthop.go",
 	"patience.go", "peers.go", "peerset.go", "placebyid.go", "presence.go", "probe.go", "rawnode.go", "repair.go", "seek.go", "snapshot.go",
 	"snapshotmessage.go", "snapshotnode.go", "stats.go",
 	"suspicion.go", "table.go", "timer.go", "transit.go", "tuning.go",
