@@ -160,6 +160,11 @@ func (n *RawNode) heartbeat() {
 			n.beat(c)
 		}
 	}
+	for _, larger := range [2]bool{false, true} {
+		if n.leaves.short(larger) {
+			n.askBeyond(larger)
+		}
+	}
 	n.arm(timerHeartbeat, wait)
 }
 

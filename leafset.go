@@ -71,45 +71,71 @@ func (l *LeafSet) wantsBehind(up bool, id ring.ID, others int) bool {
 	return !found && i+others < l.half && l.follows(up, id)
 }
 
-// follows reports whether id can be next on a side that has lost members: whoever is
-// a member on the other side, and nearer than id going this way, must be on this side
-// first. Otherwise a leaf from below that took a place freed above would make the set
-// seem to go all the way round.
+// follows reports whether id, a member of the other side or of none, can be on a side
+// that has room. In a set that goes all the way round it can. Any other has lost
+// members, and who took their places is not known: a leaf from below that took a place
+// freed above would make the set seem to span the ring, with nobody where most of its
+// nodes are. So the two sides are kept apart until Meet; a node between them goes to
+// the side without members, or to the nearer one.
 func (l *LeafSet) follows(up bool, id ring.ID) bool {
-	if len(l.side(up)) == l.half {
+	side, other := l.side(up), l.side(!up)
+	if !l.short(up) {
 		return true
 	}
-	way := l.walk(up, id)
-	for _, c := range l.side(!up) {
-		if w := l.walk(up, c.ID); w.Compare(way) < 0 {
-			if _, here := l.search(up, c.ID); !here {
-				return false
-			}
-		}
+	if i, _ := l.search(up, id); i < len(side) {
+		return true
 	}
-	return true
+	i, found := l.search(!up, id)
+	switch {
+	case len(side) == 0:
+		return !found || i == len(other)-1
+	case i < len(other) || len(other) == 0:
+		return false
+	case len(other) == l.half:
+		return true
+	}
+	nearer := l.walk(up, id).Compare(l.walk(!up, id))
+	return nearer < 0 || nearer == 0 && up
 }
 
-// Insert takes c into each side on which it is among the L/2 nearest, putting
-// out whom it displaces, and reports whether the membership changed. Where members of
-// the other side come before c, it is not taken: that side has lost members, and who
-// took their places is not known. A member that is inserted again has its contact
-// replaced.
+// Insert takes c into each side on which it is among the L/2 nearest and follows,
+// putting out whom it displaces, and reports whether the membership changed. A member
+// that is inserted again has its contact replaced.
 func (l *LeafSet) Insert(c *Contact) bool {
 	if c.ID == l.self {
 		return false
 	}
-	var a, b bool
-	l.smaller, l.down, a = l.insertOn(false, l.down, c)
-	l.larger, l.up, b = l.insertOn(true, l.up, c)
-	if a || b {
-		if l.Wraps() {
-			l.fill()
-		}
-		l.version++
-		l.all = nil
+	l.Replace(c)
+	down, up := l.wantsOn(false, c.ID), l.wantsOn(true, c.ID)
+	if down {
+		l.smaller, l.down = l.insertOn(false, l.down, c)
 	}
-	return a || b
+	if up {
+		l.larger, l.up = l.insertOn(true, l.up, c)
+	}
+	if down || up {
+		l.changed()
+	}
+	return down || up
+}
+
+// changed notes that the membership has.
+func (l *LeafSet) changed() {
+	if l.Wraps() {
+		l.fill()
+	}
+	l.version++
+	l.all = nil
+}
+
+// insertOn puts c, which is not on a side and among the nearest, in its place.
+func (l *LeafSet) insertOn(up bool, ways []ring.ID, c *Contact) ([]*Contact, []ring.ID) {
+	side := l.side(up)
+	i, _ := l.search(up, c.ID)
+	if last := l.half - 1; len(side) == l.half {
+		side, ways = side[:last], ways[:last]
+	}
+	return slices.Insert(side, i, c), slices.Insert(ways, i, l.walk(up, c.ID))
 }
 
 // Replace replaces the contact of a member.
@@ -121,33 +147,53 @@ func (l *LeafSet) Replace(c *Contact) {
 	}
 }
 
+// passes reports whether id lies between the first and the last of what a node names as
+// its leaf set, which goes up the ring.
+func passes(named []*Contact, id ring.ID) bool {
+	first, last := named[0].ID, named[len(named)-1].ID
+	return ring.Clockwise(first, id).Compare(ring.Clockwise(first, last)) < 0
+}
+
 // fill puts members of one side on the other, the nearest first, as long as there is
 // room. Of a set that goes all the way round nobody else can be there.
 func (l *LeafSet) fill() {
-	for i := len(l.larger) - 1; i >= 0; i-- {
-		l.smaller, l.down, _ = l.insertOn(false, l.down, l.larger[i])
+	for i := len(l.larger) - 1; i >= 0 && len(l.smaller) < l.half; i-- {
+		if _, found := l.search(false, l.larger[i].ID); !found {
+			l.smaller, l.down = l.insertOn(false, l.down, l.larger[i])
+		}
 	}
-	for i := len(l.smaller) - 1; i >= 0; i-- {
-		l.larger, l.up, _ = l.insertOn(true, l.up, l.smaller[i])
+	for i := len(l.smaller) - 1; i >= 0 && len(l.larger) < l.half; i-- {
+		if _, found := l.search(true, l.smaller[i].ID); !found {
+			l.larger, l.up = l.insertOn(true, l.up, l.smaller[i])
+		}
 	}
 }
 
-func (l *LeafSet) insertOn(up bool, ways []ring.ID, c *Contact) ([]*Contact, []ring.ID, bool) {
-	side := l.side(up)
-	i, found := l.search(up, c.ID)
-	if found {
-		if side[i] != c {
-			side[i], l.all = c, nil
+// Meet takes in what another node sees of the ring: its leaf set, going up. If the last
+// members of both sides are neighbours there, the set has lost what made it shorter than
+// the ring, and goes all the way round. It reports whether the membership changed.
+func (l *LeafSet) Meet(by *Contact, sees []*Contact) bool {
+	if len(l.smaller) == 0 || len(l.larger) == 0 || len(sees) == 0 || !l.short(false) && !l.short(true) {
+		return false
+	}
+	lower, upper := l.larger[len(l.larger)-1].ID, l.smaller[len(l.smaller)-1].ID
+	bottom := sees[0].ID
+	from, to := ring.Clockwise(bottom, lower), ring.Clockwise(bottom, upper)
+	seen := 0
+	for _, c := range append(slices.Clip(sees), by) {
+		switch at := ring.Clockwise(bottom, c.ID); {
+		case at == from || at == to:
+			seen++
+		case from.Compare(at) < 0 && at.Compare(to) < 0:
+			return false
 		}
-		return side, ways, false
 	}
-	if i >= l.half || !l.follows(up, c.ID) {
-		return side, ways, false
+	if seen != 2 || from.Compare(to) >= 0 { // below it, and not at the other end of what is seen
+		return false
 	}
-	if last := l.half - 1; len(side) == l.half {
-		side, ways = side[:last], ways[:last]
-	}
-	return slices.Insert(side, i, c), slices.Insert(ways, i, l.walk(up, c.ID)), true
+	l.fill()
+	l.changed()
+	return true
 }
 
 // Remove takes the node out of both sides and reports whether it was there.
@@ -167,8 +213,7 @@ func (l *LeafSet) Remove(id ring.ID) bool {
 	if whole {
 		l.fill()
 	}
-	l.version++
-	l.all = nil
+	l.changed()
 	return true
 }
 
@@ -254,6 +299,9 @@ func (l *LeafSet) Wraps() bool {
 	down, up := l.arcs()
 	return down.Add(up).Compare(down) < 0 // overflow: more than once round
 }
+
+// short reports whether a side has lost members of whose successors nothing is known.
+func (l *LeafSet) short(up bool) bool { return len(l.side(up)) < l.half && !l.Wraps() }
 
 // overlap returns a digest of the nodes, self included, that both this one and its
 // immediate neighbour on a side have in sight if both sets are true and of one

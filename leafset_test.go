@@ -288,15 +288,23 @@ func (m *leafModel) walk(side int, id ring.ID) ring.ID {
 }
 
 func (m *leafModel) insert(id ring.ID) (changed bool) {
+	var takes [2]bool
 	for i, side := range m.sides {
-		if id == m.self || slices.Contains(side, id) || len(side) < m.half && m.jumps(i, id) {
+		rank := 0
+		for _, o := range side {
+			rank += boolToInt(m.walk(i, o).Compare(m.walk(i, id)) < 0)
+		}
+		takes[i] = id != m.self && !slices.Contains(side, id) && rank < m.half &&
+			(m.wraps() || len(side) == m.half || rank < len(side) || m.atEnd(i, id))
+	}
+	for i, side := range m.sides {
+		if !takes[i] {
 			continue
 		}
 		side = append(slices.Clone(side), id)
 		slices.SortFunc(side, func(a, b ring.ID) int { return m.walk(i, a).Compare(m.walk(i, b)) })
-		side = side[:min(m.half, len(side))]
-		changed = changed || slices.Contains(side, id)
-		m.sides[i] = side
+		m.sides[i] = side[:min(m.half, len(side))]
+		changed = true
 	}
 	if m.wraps() {
 		m.fill()
@@ -304,11 +312,19 @@ func (m *leafModel) insert(id ring.ID) (changed bool) {
 	return changed
 }
 
-// jumps says whether another member should be on a side before id.
-func (m *leafModel) jumps(side int, id ring.ID) bool {
-	return slices.ContainsFunc(m.members(), func(o ring.ID) bool {
-		return m.walk(side, o).Compare(m.walk(side, id)) < 0 && !slices.Contains(m.sides[side], o)
-	})
+// atEnd says whether a side of a set that does not go all the way round, and that has
+// room, takes id as its last.
+func (m *leafModel) atEnd(side int, id ring.ID) bool {
+	other := m.sides[1-side]
+	beyond := !slices.ContainsFunc(other, func(o ring.ID) bool { return m.walk(1-side, o).Compare(m.walk(1-side, id)) >= 0 })
+	switch {
+	case len(m.sides[side]) == 0:
+		return !slices.Contains(other, id) || other[len(other)-1] == id
+	case len(other) == 0 || !beyond:
+		return false
+	}
+	nearer := m.walk(side, id).Compare(m.walk(1-side, id))
+	return len(other) == m.half || nearer < 0 || nearer == 0 && side == 1
 }
 
 // fill gives each side the nearest of all members.
@@ -441,18 +457,81 @@ func TestLeafSetKeepsItsGap(t *testing.T) {
 		l.Insert(contactAt(point(at)))
 	}
 	l.Remove(point(540))
-	for _, at := range []int{480, 460, 470} {
+	for _, at := range []int{480, 440, 470} {
 		l.Insert(contactAt(point(at)))
 	}
-	if got := points(l.Larger()); !slices.Equal(got, []int{520, 560}) || l.Wraps() || l.Covers(point(600)) {
-		t.Errorf("larger side is %v, Wraps %t, Covers the far side %t; want 520 and 560, and neither", got, l.Wraps(), l.Covers(point(600)))
+	wantSides(t, l, []int{480, 470, 460}, []int{520, 560})
+	if l.Wraps() || l.Covers(point(600)) {
+		t.Errorf("Wraps %t, Covers the far side %t; want neither", l.Wraps(), l.Covers(point(600)))
 	}
+	l.Remove(point(460))
+	l.Insert(contactAt(point(900))) // from between the sides, to the nearer one
+	wantSides(t, l, []int{480, 470}, []int{520, 560, 900})
 	l.Insert(contactAt(point(580)))
-	if got := points(l.Larger()); !slices.Equal(got, []int{520, 560, 580}) {
-		t.Errorf("larger side is %v, want 520, 560 and 580", got)
+	wantSides(t, l, []int{480, 470}, []int{520, 560, 580})
+	l.Insert(contactAt(point(100)))
+	wantSides(t, l, []int{480, 470, 100}, []int{520, 560, 580})
+}
+
+func wantSides(t *testing.T, l *LeafSet, smaller, larger []int) {
+	t.Helper()
+	if got := points(l.Smaller()); !slices.Equal(got, smaller) {
+		t.Errorf("smaller side is %v, want %v", got, smaller)
 	}
-	if got := points(l.Smaller()); !slices.Equal(got, []int{480, 470, 460}) {
-		t.Errorf("smaller side is %v, want 480, 470 and 460", got)
+	if got := points(l.Larger()); !slices.Equal(got, larger) {
+		t.Errorf("larger side is %v, want %v", got, larger)
+	}
+}
+
+// TestLeafSetMeets has a ring lose so many that the set goes all the way round: that is
+// so once somebody sees its two ends next to each other.
+func TestLeafSetMeets(t *testing.T) {
+	shrunk := func() *LeafSet {
+		l := NewLeafSet(point(500), 6)
+		for _, at := range []int{440, 460, 480, 520, 540, 560} {
+			l.Insert(contactAt(point(at)))
+		}
+		l.Remove(point(440))
+		l.Remove(point(520))
+		return l
+	}
+	at := func(points ...int) (cs []*Contact) {
+		for _, p := range points {
+			cs = append(cs, contactAt(point(p)))
+		}
+		return cs
+	}
+	for _, tt := range []struct {
+		name string
+		by   int
+		sees []*Contact
+		want bool
+	}{
+		{"the upper end sees the lower at the end of its own", 560, at(480, 500, 540, 460), true},
+		{"the upper end sees the lower next", 560, at(500, 540, 460, 480), true},
+		{"the lower end sees the upper next", 460, at(540, 560, 480, 500), true},
+		{"a third sees both", 480, at(540, 560, 460, 500), true},
+		{"somebody is between them", 560, at(500, 540, 700, 460, 480), false},
+		{"the ends of what another sees", 500, at(460, 480, 540, 560), false},
+		{"one of them is not seen", 540, at(480, 500, 560, 700), false},
+		{"nobody is seen", 560, nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := shrunk()
+			if got := l.Meet(contactAt(point(tt.by)), tt.sees); got != tt.want || l.Wraps() != tt.want {
+				t.Errorf("Meet is %t and then Wraps %t, want %t", got, l.Wraps(), tt.want)
+			}
+			if tt.want {
+				wantSides(t, l, []int{480, 460, 560}, []int{540, 560, 460})
+			} else {
+				wantSides(t, l, []int{480, 460}, []int{540, 560})
+			}
+		})
+	}
+	whole := NewLeafSet(point(500), 6)
+	whole.Insert(contactAt(point(540)))
+	if whole.Meet(contactAt(point(540)), at(500)) {
+		t.Error("a set that goes all the way round has met again")
 	}
 }
 

@@ -274,5 +274,8 @@ func (n *RawNode) onProbeReply(from *peerState, p *Packet) {
 		}
 	}
 	n.considerAll(named)
+	if from.state == StateActive && p.Want&^WantHolders == WantLeaves && n.leaves.Meet(from.c, named) {
+		n.leavesChanged()
+	}
 	n.joinStep()
 }

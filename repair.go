@@ -77,7 +77,9 @@ func (n *RawNode) askBeyond(larger bool) {
 		}
 	}
 	if side := n.leaves.side(larger); len(side) > 0 {
-		n.ask(n.peer(side[len(side)-1]), whyExchange, WantLeaves, 0)
+		last := n.peer(side[len(side)-1])
+		last.version = 0 // all of it, see LeafSet.Meet
+		n.ask(last, whyExchange, WantLeaves, 0)
 	}
 }
 

@@ -67,21 +67,14 @@ const quarantine = time.Minute
 const heardLately = 2 * time.Second
 
 // missing probes those members of this node's leaf set that a neighbour passes over,
-// as it names others beyond, or all of a small ring: it may know that they are dead.
+// as it names others on both sides of them, or all of a small ring: it may know that
+// they are dead.
 func (n *RawNode) missing(from *peerState, named []*Contact) {
 	if len(named) == 0 {
 		return
 	}
-	var reach [2]ring.ID // of the names on the smaller, on the larger side
-	for _, c := range named {
-		larger, way := nearWay(from.c.ID, c.ID)
-		if side := &reach[sideIndex(larger)]; side.Compare(way) < 0 {
-			*side = way
-		}
-	}
 	for _, c := range n.leaves.shared() {
-		larger, way := nearWay(from.c.ID, c.ID)
-		if c.ID == from.c.ID || way.Compare(reach[sideIndex(larger)]) >= 0 && !n.leaves.Wraps() ||
+		if c.ID == from.c.ID || !passes(named, c.ID) && !n.leaves.Wraps() ||
 			slices.ContainsFunc(named, func(o *Contact) bool { return o.ID == c.ID }) {
 			continue
 		}
