@@ -205,7 +205,6 @@ func TestRefused(t *testing.T) {
 		{"replicas out of sight", smallReplicas(), []string{"-k=6"}, []string{"-replicas is 6, must be 1 to 5"}},
 		{"no replicas", smallReplicas(), []string{"-k=0"}, []string{"-replicas is 0"}},
 		{"way", smallReplicas(), []string{"--way=home"}, []string{`-way is "home"`}},
-		{"way without coordinates", smallReplicas(), []string{"--coordinates=false", "--way=handed"}, []string{"needs -coordinates"}},
 		{"all fail", smallFailures(), []string{"--fail=1"}, []string{"-fail is 1"}},
 		{"none fails", smallFailures(), []string{"--fail=0.001"}, []string{"-fail is 0.001, must be at least one of the 200 nodes"}},
 		{"no time for repair", smallFailures(), []string{"--repair=1s", "--fail=0"}, []string{"-repair is 1s", "-fail is 0,"}},
