@@ -1,6 +1,7 @@
 package pastry
 
 import (
+	"slices"
 	"time"
 
 	"github.com/secondbit/pastry/ring"
@@ -51,6 +52,12 @@ func (n *RawNode) onAck(from *peerState, p *Packet) {
 		delete(n.pending, p.Seq)
 		n.sign(t)
 		return
+	}
+	if p.Code == CodeNotNeighbor && t.chosen {
+		if _, ok := n.nearestReplica(t.in, append(slices.Clip(t.tried), from.c.ID)); ok {
+			n.again(t)
+		}
+		return // else later: all have refused, or were silent
 	}
 	// The hop is alive and not active. touch has taken it out of the tables,
 	// unless it is a joiner to be waited for.

@@ -40,7 +40,9 @@ func (n *Node) Route(ctx context.Context, app string, key ring.ID, payload []byt
 //
 // replicas is at least 1, which is Route, and at most half the leaf set and one: of
 // more no node can see all, and the root delivers. Unlike a message for the root
-// alone, one whose acknowledgement is lost can be delivered by two of them.
+// alone, one that is sent again, for want of an acknowledgement or of an answer, can be
+// delivered by two of them; and while a death is not yet known to all, by the next
+// member after them.
 func (n *Node) RouteNearest(ctx context.Context, app string, key ring.ID, replicas int, payload []byte) (Receipt, error) {
 	cfg := n.opts.core
 	cfg.setDefaults()

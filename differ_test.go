@@ -32,6 +32,7 @@ func TestCompareSight(t *testing.T) {
 			{"the same", time.Minute, own, false, false},
 		}
 	}
+	sees := map[int][]int{400: {700, 300, 500, 600}, 600: {400, 500, 700, 300}}
 	for _, tt := range []struct {
 		name  string
 		from  int
@@ -65,7 +66,7 @@ func TestCompareSight(t *testing.T) {
 						t.Errorf("%s: question (-got +want):\n%s", step.what, diff)
 					}
 					s.hear(contactAt(seat(tt.from)), &Packet{Kind: KindProbeReply, Seq: p.Seq, Want: p.Want, Version: 9,
-						Contacts: contactsAt(seats(500)...)})
+						Contacts: contactsAt(seats(sees[tt.from]...)...)})
 				}
 			}
 		})

@@ -44,6 +44,9 @@ func (n *RawNode) onRoute(from *peerState, p *Packet) {
 	root := next == nil
 	d := n.deliveries.get(p.Msg.ID)
 	switch {
+	case p.Chosen && p.Msg.Replicas > 1 && d == nil && !n.mayDeliver(p.Msg):
+		n.ack(from, p, CodeNotNeighbor)
+		return
 	case p.Msg.unsigned() && from.c.ID == p.Msg.OriginID && (!root && d == nil || d != nil && d.by != ""):
 		n.ack(from, p, CodeUnsigned)
 		return
@@ -170,11 +173,7 @@ func (n *RawNode) dispatch(t *transit) {
 	m := t.in.Msg
 	best, chosen := n.nextHopFor(t.in, nil)
 	if chosen && best != nil && slices.Contains(t.tried, best.ID) {
-		if other, ok := n.nearestReplica(t.in, t.tried); ok {
-			best = other
-		} else {
-			t.tried = t.tried[:0]
-		}
+		best = n.afterSilence(t, best)
 	}
 	if best == nil {
 		n.finish(t)

@@ -71,27 +71,27 @@ func (l *LeafSet) wantsBehind(up bool, id ring.ID, others int) bool {
 	return !found && i+others < l.half && l.follows(up, id)
 }
 
-// follows reports whether id, a member of the other side or of none, can be on a side
-// that has room. In a set that goes all the way round it can. Any other has lost
-// members, and who took their places is not known: a leaf from below that took a place
-// freed above would make the set seem to span the ring, with nobody where most of its
-// nodes are. So the two sides are kept apart until Meet; a node between them goes to
-// the side without members, or to the nearer one.
+// follows reports whether id, which is not on a side, can be there. On one that is not
+// short it can. Who came after the last of a short side is not known: a leaf from below
+// that took a place freed above would make the set seem to span the ring, with nobody
+// where most of its nodes are. So the two sides are kept apart until Meet.
 func (l *LeafSet) follows(up bool, id ring.ID) bool {
 	side, other := l.side(up), l.side(!up)
 	if !l.short(up) {
 		return true
 	}
 	if i, _ := l.search(up, id); i < len(side) {
-		return true
+		return true // it lies before members of this side
 	}
 	i, found := l.search(!up, id)
 	switch {
-	case len(side) == 0:
+	case len(side) == 0: // somebody must be there
 		return !found || i == len(other)-1
-	case i < len(other) || len(other) == 0:
+	case len(other) == 0: // it is for that side
 		return false
-	case len(other) == l.half:
+	case i < len(other): // it lies among the members of that side
+		return false
+	case len(other) == l.half: // it lies between the sides, and there is no room on that one
 		return true
 	}
 	nearer := l.walk(up, id).Compare(l.walk(!up, id))
@@ -141,17 +141,26 @@ func (l *LeafSet) insertOn(up bool, ways []ring.ID, c *Contact) ([]*Contact, []r
 // Replace replaces the contact of a member.
 func (l *LeafSet) Replace(c *Contact) {
 	for _, up := range [2]bool{false, true} {
-		if i, ok := l.search(up, c.ID); ok {
+		if i, ok := l.search(up, c.ID); ok && l.side(up)[i] != c {
 			l.side(up)[i], l.all = c, nil
 		}
 	}
 }
 
-// passes reports whether id lies between the first and the last of what a node names as
-// its leaf set, which goes up the ring.
-func passes(named []*Contact, id ring.ID) bool {
+// passes reports whether a node would name id if id were in its leaf set: it lies between
+// the first and the last whom the node names, going up the ring, or between one of these
+// and the node itself. A set that goes all the way round has its ends next to the node.
+func passes(by ring.ID, named []*Contact, id ring.ID) bool {
 	first, last := named[0].ID, named[len(named)-1].ID
-	return ring.Clockwise(first, id).Compare(ring.Clockwise(first, last)) < 0
+	if ring.Clockwise(first, id).Compare(ring.Clockwise(first, last)) < 0 {
+		return true
+	}
+	larger, way := nearWay(by, first)
+	if larger && ring.Clockwise(by, id).Compare(way) < 0 {
+		return true
+	}
+	larger, way = nearWay(by, last)
+	return !larger && ring.Clockwise(id, by).Compare(way) < 0
 }
 
 // fill puts members of one side on the other, the nearest first, as long as there is
@@ -179,16 +188,18 @@ func (l *LeafSet) Meet(by *Contact, sees []*Contact) bool {
 	lower, upper := l.larger[len(l.larger)-1].ID, l.smaller[len(l.smaller)-1].ID
 	bottom := sees[0].ID
 	from, to := ring.Clockwise(bottom, lower), ring.Clockwise(bottom, upper)
-	seen := 0
+	var seesLower, seesUpper bool
 	for _, c := range append(slices.Clip(sees), by) {
 		switch at := ring.Clockwise(bottom, c.ID); {
-		case at == from || at == to:
-			seen++
+		case at == from:
+			seesLower = true
+		case at == to:
+			seesUpper = true
 		case from.Compare(at) < 0 && at.Compare(to) < 0:
 			return false
 		}
 	}
-	if seen != 2 || from.Compare(to) >= 0 { // below it, and not at the other end of what is seen
+	if !seesLower || !seesUpper || from.Compare(to) >= 0 { // the last are the two ends of what is seen
 		return false
 	}
 	l.fill()

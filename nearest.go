@@ -19,7 +19,7 @@ const maxReplicas = maxLeafSet/2 + 1
 // coordinates of the origin, which the message carries, and of the members. Where
 // these tell nothing, the nearest to n is taken, as a route ends near where it
 // began (Rowstron and Druschel 2001, section 3.3). Who was chosen does not choose
-// again.
+// again; it refuses if it sees that it is none of them.
 func (n *RawNode) nearestReplica(p *Packet, tried []ring.ID) (hop *Contact, ok bool) {
 	m := p.Msg
 	if m.Replicas < 2 {
@@ -46,14 +46,28 @@ func (n *RawNode) nearestReplica(p *Packet, tried []ring.ID) (hop *Contact, ok b
 }
 
 // mayDeliver reports whether n, which was chosen, is one of the members that may
-// deliver a message, as far as it can tell: the outermost of them do not see all the
-// others, but those that are closer to the key.
+// deliver a message, as far as it can tell, and does not leave. The outermost of them do
+// not see all the others, but those that are closer to the key.
 func (n *RawNode) mayDeliver(m *Routed) bool {
 	closer := 0
-	for _, c := range n.leaves.AppendMembers(nil) {
+	for _, c := range n.leaves.shared() {
 		closer += boolToInt(ring.Closer(m.Key, c.ID, n.self.ID))
 	}
 	return n.state == StateActive && !n.closing && closer < m.Replicas
+}
+
+// afterSilence returns who gets a message next when best, the replica it should go to,
+// has not acknowledged it in time: the nearest of those not yet tried, nil for n itself.
+// When all were tried it stays with the last, which is given more and more time until it
+// is found dead.
+func (n *RawNode) afterSilence(t *transit, best *Contact) *Contact {
+	if other, ok := n.nearestReplica(t.in, t.tried); ok {
+		return other
+	}
+	if t.to != nil && n.leaves.Get(t.to.c.ID) != nil {
+		return t.to.c
+	}
+	return best
 }
 
 // mayHave reports whether a message can be handed to a member: not to one that is

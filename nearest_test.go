@@ -94,7 +94,6 @@ func TestNearestReplica(t *testing.T) {
 		{"out of sight", 2, 880, 40, nil, 900, false},
 		{"chosen", 3, 510, 42, []func(*Packet){chosen}, here, false},
 		{"chosen, at the outermost", 3, 610, 70, []func(*Packet){chosen}, here, false},
-		{"chosen by mistake", 2, 680, 72, []func(*Packet){chosen}, 700, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := replicaScript(t)
@@ -110,6 +109,42 @@ func TestNearestReplica(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestChosenByMistake has the node be chosen of members of which it is none: it refuses.
+func TestChosenByMistake(t *testing.T) {
+	for _, key := range []int{640, 680} { // it sees the two closest to the first alone
+		s := replicaScript(t)
+		s.anyOf(2, key, 50, func(p *Packet) { p.Chosen = true })
+		if ack := s.one(900, KindAck); ack.Seq != 7 || ack.Code != CodeNotNeighbor {
+			t.Errorf("acknowledgement is %+v, want a refusal of packet 7", ack)
+		}
+		wantHops(t, "refused", s.hops())
+		if len(s.did(ActDeliver)) > 0 {
+			t.Error("refused and delivered")
+		}
+	}
+}
+
+// TestReplicaRefuses has the ones that were chosen refuse: the next nearest are chosen at
+// once, and when all have refused the last is asked again after a while.
+func TestReplicaRefuses(t *testing.T) {
+	s := replicaScript(t)
+	refuse := func(at int) {
+		p := s.one(at, KindRoute)
+		s.hear(contactAt(point(at)), &Packet{Kind: KindAck, State: StateActive, Seq: p.Seq, Code: CodeNotNeighbor})
+	}
+	s.anyOf(2, 640, 90)
+	refuse(700)
+	refuse(600)
+	wantHops(t, "when both have refused", s.hops())
+	for range 50 {
+		if s.wait(time.Millisecond); len(s.hops()) > 0 {
+			break
+		}
+	}
+	refuse(600)
+	wantHops(t, "right after it has refused again", s.hops())
 }
 
 // TestNearestReplicaOfOwn has the node send a message of its own: it goes by what it
@@ -157,8 +192,9 @@ func TestSilentReplica(t *testing.T) {
 	}
 }
 
-// TestSilentReplicas is of a message that the node itself may not deliver: as long as
-// those that may are silent but not dead it is sent to one after the other.
+// TestSilentReplicas is of a message that the node itself may not deliver, and of which
+// those that may are silent but not dead: it is sent to one after the other, and to the
+// last more and more seldom.
 func TestSilentReplicas(t *testing.T) {
 	s := replicaScript(t)
 	s.anyOf(2, 640, 90)
@@ -173,8 +209,8 @@ func TestSilentReplicas(t *testing.T) {
 		}
 		s.wait(10 * time.Millisecond)
 	}
-	if went[600] < 2 || went[700] < 2 || len(went) != 2 {
-		t.Errorf("sends by hop: %v, want several to 600 and 700, and none elsewhere", went)
+	if went[700] < 1 || went[600] < 3 || went[600] > 8 || len(went) != 2 {
+		t.Errorf("sends by hop: %v, want one or more to 700, then a few to 600 at growing intervals, and none elsewhere", went)
 	}
 }
 
@@ -186,5 +222,9 @@ func TestLeavingReplica(t *testing.T) {
 	s.anyOf(3, 510, 50)
 	if len(s.did(ActDeliver)) > 0 || len(s.hops()) != 1 {
 		t.Errorf("a node that leaves delivers, or hands on to %v, want one other", s.hops())
+	}
+	s.anyOf(3, 510, 50, func(p *Packet) { p.Chosen, p.Seq, p.Msg.ID = true, 8, messageID(2) })
+	if ack := s.one(900, KindAck); ack.Code != CodeNotNeighbor {
+		t.Errorf("acknowledgement is %+v, want a refusal", ack)
 	}
 }

@@ -73,6 +73,13 @@ func (n *RawNode) removeLeaf(id ring.ID) {
 func (n *RawNode) askBeyond(larger bool) {
 	if len(n.leaves.side(larger)) == 0 {
 		for _, p := range n.known {
+			if n.leaves.Get(p.c.ID) == nil {
+				n.leaves.Insert(p.c)
+			}
+		}
+	}
+	if len(n.leaves.side(larger)) == 0 { // there are none but those on the other side
+		for _, p := range n.known {
 			n.leaves.Insert(p.c)
 		}
 	}

@@ -162,3 +162,47 @@ func TestLeafExchangeTurns(t *testing.T) {
 		s.answerProbes()
 	}
 }
+
+// TestShortSide has the last leaf of a side leave a ring that is left with as many nodes
+// as the leaf set shows: the farthest on that side is asked with every heartbeat, for all
+// that it sees, until it sees the two ends of the leaf set next to each other.
+func TestShortSide(t *testing.T) {
+	s := activeScript(t, 500, 300, 400, 600, 700)
+	s.n.arm(timerHeartbeat, s.n.cfg.Heartbeat)
+	s.hear(contactAt(point(700)), &Packet{Kind: KindLeave, State: StateLeaving, Seq: 1})
+	for round, sees := range [][]int{{400, 500, 700, 300}, {400, 500}, {500, 300, 400}} {
+		var asked *Packet
+		for range 100 {
+			if ps := s.sentTo(600, KindProbe); len(ps) > 0 {
+				asked = ps[0]
+				break
+			}
+			s.wait(s.n.cfg.Heartbeat / 50)
+			s.answerProbes(600)
+		}
+		if asked == nil || asked.Want&WantLeaves == 0 || asked.Version != 0 {
+			t.Fatalf("round %d: question is %+v, want one for the whole leaf set", round, asked)
+		}
+		if s.n.leaves.Wraps() {
+			t.Fatalf("round %d: the set seems to go all the way round", round)
+		}
+		s.replies(contactAt(point(600)), asked, contactsAt(seatsAt(sees)...)...)
+	}
+	wantSides(t, s.n.leaves, []int{400, 300}, []int{600, 300})
+	for range 100 {
+		s.wait(s.n.cfg.Heartbeat / 50)
+		for _, p := range s.sentTo(600, KindProbe) {
+			if p.Want&WantLeaves != 0 {
+				t.Error("asked again, though both sides are known")
+			}
+		}
+		s.answerProbes()
+	}
+}
+
+func seatsAt(points []int) (ids []ring.ID) {
+	for _, p := range points {
+		ids = append(ids, point(p))
+	}
+	return ids
+}

@@ -59,13 +59,16 @@ func messageBytes(domain string, m *Routed, payload []byte) []byte {
 	b = append(append(b, m.ID[:]...), key[:]...)
 	b = appendField(b, m.App)
 	b = appendField(b, m.Origin)
-	b = append(b, byte(boolToInt(m.Direct)))
-	if m.Replicas > 0 {
-		b[len(b)-1] = 2
-		b = append(b, byte(m.Replicas), byte(len(m.Coord)))
+	switch {
+	case m.Direct:
+		b = append(b, 1)
+	case m.Replicas > 0:
+		b = append(b, 2, byte(m.Replicas), byte(len(m.Coord)))
 		for _, x := range m.Coord {
 			b = binary.BigEndian.AppendUint32(b, math.Float32bits(x))
 		}
+	default:
+		b = append(b, 0)
 	}
 	return appendField(b, payload)
 }

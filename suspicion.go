@@ -74,7 +74,7 @@ func (n *RawNode) missing(from *peerState, named []*Contact) {
 		return
 	}
 	for _, c := range n.leaves.shared() {
-		if c.ID == from.c.ID || !passes(named, c.ID) && !n.leaves.Wraps() ||
+		if c.ID == from.c.ID || !passes(from.c.ID, named, c.ID) && !n.leaves.Wraps() ||
 			slices.ContainsFunc(named, func(o *Contact) bool { return o.ID == c.ID }) {
 			continue
 		}

@@ -216,7 +216,8 @@ const (
 	Code_CODE_BUSY Code = 7
 	// The node is not, or no longer, active.
 	Code_CODE_NOT_ACTIVE Code = 8
-	// The place of the joiner is not next to the asked node.
+	// The place of the joiner is not next to the asked node; in an Ack, the node was chosen
+	// to deliver a Route and is none of those that may.
 	Code_CODE_NOT_NEIGHBOR Code = 9
 	// The message was delivered before, and the answer is lost.
 	Code_CODE_DUPLICATE Code = 10

@@ -165,7 +165,7 @@ func (s *Sim) deliver(n *node, a *pastry.Action) {
 func (s *Sim) checkOnce(m *Message, d Delivery) {
 	for _, was := range m.Deliveries {
 		if m.Msg.Replicas > 1 && was.Node != d.Node {
-			continue // an acknowledgement that was lost makes another one deliver
+			continue // sent again, it may go to another one
 		}
 		if by := s.nodes[was.Node]; by.up && by.gen == was.gen {
 			s.fault("%v delivered by node %d at %v and again by node %d at %v",
