@@ -58,6 +58,7 @@ type routeRequest struct {
 	timeLimit
 	Key     ring.ID `json:"key"`
 	Payload string  `json:"payload"`
+	Nearest int     `json:"nearest"` // of so many members the nearest delivers; of 1 the root
 }
 
 // routeReply is what became of it.

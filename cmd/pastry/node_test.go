@@ -128,6 +128,9 @@ func checkRoutes(t *testing.T, a, b *runningNode, dir string) {
 			}
 		})
 	}
+	if got := mustRun(t, "route", "-id", ring.FromPeer(b.peer).String(), "-nearest", "2"); !strings.Contains(got, "nearest of 2  "+a.peer.String()) || !strings.Contains(got, "hops          0") {
+		t.Errorf("of two nodes the nearest to the first is itself, got\n%s", got)
+	}
 	if got := mustRun(t, "route", "hello", "a payload"); !strings.Contains(got, `"a payload"`) || !strings.Contains(got, "round trip") {
 		t.Errorf("got\n%s", got)
 	}

@@ -17,7 +17,8 @@ import (
 // routeConfig holds the flags of the route command.
 type routeConfig struct {
 	callFlags
-	id bool
+	id      bool
+	nearest int
 }
 
 func newRouteCommand() *cobra.Command {
@@ -26,9 +27,12 @@ func newRouteCommand() *cobra.Command {
 		Use:   "route KEY [PAYLOAD]",
 		Short: "Send a message from the running node to the root of a key",
 		Long: `Route makes the running node send a message to the node that is closest to KEY,
-which answers who it is. KEY is any text, placed on the ring by its hash.`,
+which answers who it is. KEY is any text, placed on the ring by its hash. With
+-nearest K, any of the K nodes closest to KEY may answer, the one nearest to the
+running node if it can be told.`,
 		Example: `  pastry route hello
   pastry route hello "some payload" -json
+  pastry route hello -nearest 5
   pastry route -id 2cf24dba5fb0a30e26e83b2ac5b9e29e`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,6 +41,7 @@ which answers who it is. KEY is any text, placed on the ring by its hash.`,
 	}
 	cmd.Flags().SortFlags = false
 	cmd.Flags().BoolVar(&c.id, "id", false, "KEY is a point on the ring, in 32 hexadecimal digits")
+	cmd.Flags().IntVar(&c.nearest, "nearest", 1, "of how many nodes the nearest is to answer, at most half the leaf set and one")
 	c.add(cmd, 10*time.Second)
 	return cmd
 }
@@ -51,13 +56,13 @@ func (c *routeConfig) run(cmd *cobra.Command, key, payload string) error {
 		return err
 	}
 	var r routeReply
-	if err := c.ask(cmd.Context(), "/route", routeRequest{timeLimit: limit, Key: id, Payload: payload}, &r); err != nil {
+	if err := c.ask(cmd.Context(), "/route", routeRequest{timeLimit: limit, Key: id, Payload: payload, Nearest: c.nearest}, &r); err != nil {
 		return err
 	}
 	if c.json {
 		return printJSON(cmd.OutOrStdout(), r)
 	}
-	return r.print(cmd.OutOrStdout())
+	return r.print(cmd.OutOrStdout(), c.nearest)
 }
 
 // parse returns the point on the ring that the argument means.
@@ -72,11 +77,15 @@ func (c *routeConfig) parse(key string) (ring.ID, error) {
 	return id, nil
 }
 
-func (r *routeReply) print(w io.Writer) error {
+func (r *routeReply) print(w io.Writer, nearest int) error {
+	by := "root"
+	if nearest > 1 {
+		by = fmt.Sprintf("nearest of %d", nearest)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "key\t%s\n", r.Key)
-	fmt.Fprintf(t, "root\t%s\n", r.Root)
-	fmt.Fprintf(t, "root's id\t%s\n", r.Reply.ID)
+	fmt.Fprintf(t, "%s\t%s\n", by, r.Root)
+	fmt.Fprintf(t, "its id\t%s\n", r.Reply.ID)
 	if r.Reply.Region != "" {
 		fmt.Fprintf(t, "region\t%s\n", r.Reply.Region)
 	}

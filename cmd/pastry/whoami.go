@@ -37,12 +37,12 @@ func (w whoami) Deliver(_ context.Context, m *pastry.Message) ([]byte, error) {
 
 func (whoami) Forward(context.Context, *pastry.Message, peer.ID) bool { return true }
 
-// askWhoami sends a message and waits for the answer of the key's root.
+// askWhoami sends a message and waits for the answer of who delivers it.
 func askWhoami(ctx context.Context, n *pastry.Node, req routeRequest) (*routeReply, error) {
 	start := time.Now()
-	r, err := n.Route(ctx, whoamiApp, req.Key, []byte(req.Payload))
+	r, err := n.RouteNearest(ctx, whoamiApp, req.Key, req.Nearest, []byte(req.Payload))
 	if errors.Is(err, pastry.ErrNoApp) {
-		return nil, fmt.Errorf("%s is root of %s, but does not run \"pastry node\": %w", r.Root, req.Key, err)
+		return nil, fmt.Errorf("%s should answer for %s, but does not run \"pastry node\": %w", r.Root, req.Key, err)
 	}
 	if err != nil {
 		return nil, err
