@@ -114,14 +114,14 @@ func (l *LeafSet) Insert(c *Contact) bool {
 		l.larger, l.up = l.insertOn(true, l.up, c)
 	}
 	if down || up {
-		l.changed()
+		l.changed(l.Wraps())
 	}
 	return down || up
 }
 
-// changed notes that the membership has.
-func (l *LeafSet) changed() {
-	if l.Wraps() {
+// changed notes that the membership has, and that the set goes all the way round or not.
+func (l *LeafSet) changed(whole bool) {
+	if whole {
 		l.fill()
 	}
 	l.version++
@@ -202,8 +202,7 @@ func (l *LeafSet) Meet(by *Contact, sees []*Contact) bool {
 	if !seesLower || !seesUpper || from.Compare(to) >= 0 { // the last are the two ends of what is seen
 		return false
 	}
-	l.fill()
-	l.changed()
+	l.changed(true)
 	return true
 }
 
@@ -221,10 +220,7 @@ func (l *LeafSet) Remove(id ring.ID) bool {
 	if !smaller && !larger {
 		return false
 	}
-	if whole {
-		l.fill()
-	}
-	l.changed()
+	l.changed(whole)
 	return true
 }
 

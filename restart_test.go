@@ -89,7 +89,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// slowStore takes longer to write contacts than a node to join.
+// slowStore takes longer to write contacts than a node to join, in the virtual time of
+// withRing.
 type slowStore struct{ ds.Batching }
 
 func (s slowStore) Put(ctx context.Context, k ds.Key, v []byte) error {
