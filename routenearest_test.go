@@ -105,6 +105,8 @@ func TestRouteNearest(t *testing.T) {
 		for _, p := range before[:replicas-1] {
 			c.Crash(c.Index(p))
 		}
+		ask(key) // nobody knows yet who is dead, and every message is answered
+		settle(t, c, time.Minute)
 		after := c.Oracle().Replicas(key, replicas) // of those that are left
 		for from, by := range ask(key) {
 			if by != nobody && !slices.Contains(after, c.Node(by).Host().ID()) {
