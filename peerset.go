@@ -13,8 +13,8 @@ type peerSet struct {
 
 // peerSlot is free if p is nil.
 type peerSlot struct {
-	low uint64 // half of p's id, so that p is looked at only if it is the one
-	p   *peerState
+	id ring.ID // p's, so that p and its contact are not looked at to find it
+	p  *peerState
 }
 
 const minPeerSlots = 8
@@ -25,8 +25,8 @@ func lowHalf(id ring.ID) uint64 {
 }
 
 // home returns the slot that a peer takes if it is free.
-func (s *peerSet) home(low uint64) int {
-	hash := low * s.salt
+func (s *peerSet) home(id ring.ID) int {
+	hash := lowHalf(id) * s.salt
 	return int((hash ^ hash>>32) & uint64(len(s.slots)-1))
 }
 
@@ -45,9 +45,8 @@ func (s *peerSet) find(id ring.ID) int {
 	if s.count == 0 {
 		return -1
 	}
-	low := lowHalf(id)
-	for i := s.home(low); s.slots[i].p != nil; i = (i + 1) & (len(s.slots) - 1) {
-		if slot := &s.slots[i]; slot.low == low && slot.p.c.ID == id {
+	for i := s.home(id); s.slots[i].p != nil; i = (i + 1) & (len(s.slots) - 1) {
+		if s.slots[i].id == id {
 			return i
 		}
 	}
@@ -60,11 +59,11 @@ func (s *peerSet) add(p *peerState) {
 		s.resize(max(minPeerSlots, 2*len(s.slots)))
 	}
 	s.count++
-	s.put(peerSlot{lowHalf(p.c.ID), p})
+	s.put(peerSlot{p.c.ID, p})
 }
 
 func (s *peerSet) put(slot peerSlot) {
-	i := s.home(slot.low)
+	i := s.home(slot.id)
 	for s.slots[i].p != nil {
 		i = (i + 1) & (len(s.slots) - 1)
 	}
@@ -89,7 +88,7 @@ func (s *peerSet) remove(id ring.ID) {
 	}
 	mask := len(s.slots) - 1
 	for i := (hole + 1) & mask; s.slots[i].p != nil; i = (i + 1) & mask {
-		if far := (i - s.home(s.slots[i].low)) & mask; far >= (i-hole)&mask {
+		if far := (i - s.home(s.slots[i].id)) & mask; far >= (i-hole)&mask {
 			s.slots[hole] = s.slots[i]
 			hole = i
 		}
