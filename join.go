@@ -281,12 +281,15 @@ func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
 	n.step(pause)
 }
 
-// contradict tells a neighbour which of the nodes it names were found dead.
+// contradict tells a neighbour which of the nodes it names were found dead, and these
+// nodes, so that one that lives objects. Else the neighbour would name it, and this node
+// not hear of it, for as long as the quarantine is.
 func (n *RawNode) contradict(p *peerState, named []*Contact) {
 	var dead []ring.ID
 	for _, c := range named {
 		if n.quarantined(c) {
 			dead = append(dead, c.ID)
+			n.send(n.peer(c), &Packet{Kind: KindSuspect, Suspects: []ring.ID{c.ID}})
 		}
 	}
 	if len(dead) > 0 {

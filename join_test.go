@@ -1,8 +1,11 @@
 package pastry
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/secondbit/pastry/ring"
 )
 
 // joiner returns a script for the node at 500 that joins through the one at
@@ -188,6 +191,28 @@ func TestJoinerAsksAgain(t *testing.T) {
 		s.lookedUp(400)
 		s.grants(400, true, CodeNotNeighbor, contactAt(point(450)))
 		s.none(KindGrant)
+		s.replies(contactAt(point(450)), s.one(450, KindProbe))
+		s.grants(450, true, CodeOK)
+		s.grants(400, false, CodeOK)
+		if !s.activated() {
+			t.Error("not active after both grants")
+		}
+	})
+	t.Run("a neighbour thought dead", func(t *testing.T) {
+		s := joiner(t)
+		s.lookedUp(400)
+		s.grants(400, true, CodeNotNeighbor, contactAt(point(450)))
+		for end := s.now + Time(10*time.Second); len(s.sentTo(400, KindGrant)) == 0 && s.now < end; { // it is found dead
+			s.wait(10 * time.Millisecond)
+			s.answerProbes(450)
+		}
+		s.grants(400, true, CodeNotNeighbor, contactAt(point(450)))
+		for _, at := range []int{400, 450} {
+			if p := s.one(at, KindSuspect); !slices.Equal(p.Suspects, []ring.ID{point(450)}) {
+				t.Errorf("told %d that %v are dead, want 450", at, p.Suspects)
+			}
+		}
+		s.hear(contactAt(point(450)), &Packet{Kind: KindProbe, Seq: 1, State: StateActive})
 		s.replies(contactAt(point(450)), s.one(450, KindProbe))
 		s.grants(450, true, CodeOK)
 		s.grants(400, false, CodeOK)

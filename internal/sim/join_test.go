@@ -64,6 +64,41 @@ func TestJoinTime(t *testing.T) {
 	}
 }
 
+// TestJoinBesideSilent has a joiner and one that will be its neighbour not hear each other
+// for so long that it is found dead, which the ring knows it is not. The node joins soon
+// after they do hear each other.
+func TestJoinBesideSilent(t *testing.T) {
+	forSeeds(t, 5, func(cfg sim.Config) error {
+		const nodes, apart, limit = 40, 8 * time.Second, 3 * time.Second
+		s := sim.New(cfg)
+		if err := build(s, nodes); err != nil {
+			return err
+		}
+		joiner, until := s.Add(), s.Now()+apart
+		silent := 0
+		for i := range nodes {
+			if ring.Clockwise(s.ID(joiner), s.ID(i)).Compare(ring.Clockwise(s.ID(joiner), s.ID(silent))) < 0 {
+				silent = i
+			}
+		}
+		s.Latency = func(from, to int) time.Duration {
+			if s.Now() < until && min(from, to) == silent && max(from, to) == joiner {
+				return time.Hour
+			}
+			return 20 * time.Millisecond
+		}
+		s.Join(joiner, (silent+1)%nodes)
+		s.Run(apart)
+		if s.Active(joiner) {
+			return fmt.Errorf("node %d has joined without hearing its neighbour %d", joiner, silent)
+		}
+		if took, ok := s.RunUntil(func() bool { return s.Active(joiner) }, 100*time.Millisecond, limit); !ok {
+			return fmt.Errorf("node %d not active %v after it can hear its neighbour %d", joiner, took, silent)
+		}
+		return s.CheckHistory()
+	})
+}
+
 // TestMessageWhileRootJoins sends messages to the keys of a node all the time
 // while it joins: the predecessor's joiner swallowed them. None may be lost, and
 // none delivered by the joiner before it is active.
