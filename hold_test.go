@@ -28,7 +28,7 @@ func TestHold(t *testing.T) {
 		want []int
 	}{
 		{"nobody new", func(*script) {}, nil},
-		{"a leaf", func(s *script) { enters(s, 550) }, nil},
+		{"a leaf, to which one gives way", func(s *script) { enters(s, 550) }, []int{650, 700, 900, 910}},
 		{"an entry, and those not told before", func(s *script) { enters(s, 100) }, []int{100, 700, 900, 910}},
 		{"an entry that does not last", func(s *script) {
 			enters(s, 100)
@@ -76,6 +76,24 @@ func TestHold(t *testing.T) {
 				t.Errorf("entries told in ten minutes (-got +want):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestHoldWhoGaveWay has a leaf give way to a nearer one. It stays in the tables, and is
+// told so, as other leaves do not tell this node of its death any more.
+func TestHoldWhoGaveWay(t *testing.T) {
+	s := activeScript(t, 500, 300, 400, 600, 700)
+	s.n.stopWaiting()
+	know(s.n, contactAt(point(650)), 10*time.Millisecond)
+	s.n.take()
+	var got []int
+	for range 600 {
+		s.wait(time.Second)
+		got = append(got, s.told()...)
+		s.answerProbes()
+	}
+	if !slices.Equal(got, []int{700}) {
+		t.Errorf("told in ten minutes: %v, want 700, which was a leaf", got)
 	}
 }
 

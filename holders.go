@@ -114,7 +114,14 @@ func (n *RawNode) keeps(id ring.ID) bool {
 
 // tellSoon makes a new entry be told that it is one, unless it is none for long.
 func (n *RawNode) tellSoon(p *peerState) {
-	if p.told == 0 && n.due[timerHold] == 0 && n.keeps(p.c.ID) {
+	if p.told == 0 && n.keeps(p.c.ID) {
+		n.tellLater()
+	}
+}
+
+// tellLater has those entries told that by then do not know that they are kept.
+func (n *RawNode) tellLater() {
+	if n.due[timerHold] == 0 {
 		n.arm(timerHold, holdDelay)
 	}
 }

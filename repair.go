@@ -43,6 +43,7 @@ func (n *RawNode) leavesChanged() {
 	n.emit(Action{Kind: ActLeaves})
 	n.showSoon()
 	n.arm(timerMonitor, 0)
+	n.tellLater() // a leaf that gave way may stay in a table
 }
 
 // showSoon has the leaf set shown to the neighbours when it has settled.

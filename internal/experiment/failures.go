@@ -98,7 +98,8 @@ type FailuresReport struct {
 	ExactAfter  float64 `json:"leaf_sets_exact_after_s"` // from the crash; -1 if not within the time for repair
 	Calls       float64 `json:"calls_per_failed"`        // packets that ask or tell
 	Probes      float64 `json:"probes_per_failed"`       // of these, probes
-	Warnings    float64 `json:"warnings_per_failed"`     // of these, warnings of dead leaves
+	Warnings    float64 `json:"warnings_per_failed"`     // of these, word of who is dead
+	Answered    float64 `json:"answered_per_failed"`     // of the calls, those that a live node answers
 	Packets     float64 `json:"packets_per_failed"`      // of repair, answers included
 	Holders     float64 `json:"holders_per_failed"`      // live nodes that had it in a table, the neighborhood set included
 	LeafHolders float64 `json:"leaf_holders_per_failed"` // of these, in the leaf set
@@ -151,6 +152,7 @@ func (f *Failures) Run(ctx context.Context, p *Progress) (Report, error) {
 	r.fill(&before, &unrepaired, &repaired)
 	extra := func(spent, idle uint64) float64 { return (float64(spent) - float64(idle)) / float64(r.Failed) }
 	r.Calls, r.Packets = extra(spent.calls, idle.calls), extra(spent.packets, idle.packets)
+	r.Answered = r.Packets - r.Calls
 	r.Probes, r.Warnings = extra(spent.probes, idle.probes), extra(spent.warnings, idle.warnings)
 	r.DeadInTable = deadEntries(world, live)
 	r.Lost, r.Wrong, r.Problems, r.Faults = t.lost, t.wrong, t.problems, history(world)
@@ -340,7 +342,8 @@ func (r *FailuresReport) Rows() []Row {
 		Row{"leaf sets exact again after", exact, ""},
 		Row{"calls for repair, a failed node", fmt.Sprintf("%.1f", r.Calls), paper(paperRepairCalls)},
 		Row{"  of these, probes", fmt.Sprintf("%.1f", r.Probes), ""},
-		Row{"  of these, warnings of dead leaves", fmt.Sprintf("%.1f", r.Warnings), ""},
+		Row{"  of these, word of who is dead", fmt.Sprintf("%.1f", r.Warnings), ""},
+		Row{"  of these, answered", fmt.Sprintf("%.1f", r.Answered), ""},
 		Row{"packets for repair, a failed node", fmt.Sprintf("%.1f", r.Packets), ""},
 		Row{"live nodes that had a failed node in a table", fmt.Sprintf("%.1f", r.Holders), ""},
 		Row{"  of these, in the leaf set", fmt.Sprintf("%.1f", r.LeafHolders), ""},

@@ -26,8 +26,8 @@ func TestFailures(t *testing.T) {
 	if r.LeafHolders < 12 || r.LeafHolders > 16 || r.Holders <= r.LeafHolders {
 		t.Errorf("%v live nodes had a failed one in a table, %v in the leaf set, want 14.4", r.Holders, r.LeafHolders)
 	}
-	if r.Calls < 10 || r.Probes <= 0 || r.Warnings <= 0 || r.Packets <= 0 {
-		t.Errorf("a failed node cost %v calls, of these %v probes and %v warnings, and %v packets", r.Calls, r.Probes, r.Warnings, r.Packets)
+	if r.Calls < 10 || r.Probes <= 0 || r.Warnings <= 0 || r.Answered <= 0 || r.Answered >= r.Probes || r.Packets <= 0 {
+		t.Errorf("a failed node cost %v calls, of these %v probes and %v warnings, %v answered, and %v packets", r.Calls, r.Probes, r.Warnings, r.Answered, r.Packets)
 	}
 }
 
