@@ -169,6 +169,13 @@ func newTrial(e experiment.Experiment, given *pflag.FlagSet, swept []sweep, valu
 		labels = append(labels, label)
 	}
 	t.label, t.command = strings.Join(labels, " "), commandLine(e, fs, nil)
+	switch err := t.run.Check(); {
+	case err == nil:
+	case t.label == "":
+		return nil, err
+	default:
+		return nil, fmt.Errorf("%s: %w", t.label, err)
+	}
 	return t, nil
 }
 

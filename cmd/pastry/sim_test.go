@@ -37,6 +37,13 @@ func (r *toy) Flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&r.exact, "exact", true, "exact")
 }
 
+func (r *toy) Check() error {
+	if r.nodes < 1 {
+		return fmt.Errorf("-nodes is %d", r.nodes)
+	}
+	return nil
+}
+
 func (r *toy) Run(ctx context.Context, p *experiment.Progress) (experiment.Report, error) {
 	p.Stage("it runs")
 	if r.hook != nil {
@@ -199,6 +206,8 @@ func TestSimMisuse(t *testing.T) {
 		{"sweep of nothing", "toy -sweep nodes=", "as in nodes=1000,2000"},
 		{"sweep of what is none", "toy -sweep size=1,2", `has no parameter "size", but nodes, seed`},
 		{"sweep of words", "toy -sweep nodes=1,few", "-sweep nodes=few: invalid argument"},
+		{"a bad value", "toy -nodes 0", "pastry: -nodes is 0"},
+		{"the last of a sweep is bad", "toy -sweep nodes=2,-3", "nodes=-3: -nodes is -3"},
 		{"sweep and value", "toy -nodes 5 -sweep nodes=1,2", "given twice"},
 		{"two sweeps of one", "toy -sweep nodes=5 -sweep nodes=1,2", "given twice"},
 		{"several faults", "toy -runs 0 -sweep size=1 -sweep nodes", "-runs 0: give at least 1"},

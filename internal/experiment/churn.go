@@ -25,8 +25,8 @@ distributed sessions, as many coming as going. Each arrival is a new node that
 joins through a random member; each departure is silent, but for the share
 -leave. After -warmup of this, -lookups lookups are sent from random members to
 random keys, and each delivery is compared with the true root at that very
-instant. A lookup is lost when nobody ever delivered it although its origin
-stayed up. The delay runs from sending to delivery, with all timeouts and
+instant. A lookup is lost when nobody delivered it within -ttl although its
+origin stayed up. The delay runs from sending to delivery, with all timeouts and
 reroutes; direct is the one-way delay between the two ends. Control packets are
 all but the Routes, Replies and Acks of lookups.
 
@@ -74,6 +74,9 @@ func (c *Churn) faults() []error {
 	)...)
 }
 
+// Check returns an error that names every bad parameter.
+func (c *Churn) Check() error { return refuse(c.faults()) }
+
 // Run blocks until every lookup's fate is known.
 func (c *Churn) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
@@ -104,7 +107,7 @@ type churnRun struct {
 
 // begin builds the ring and lets its members come and go for a while.
 func (c *Churn) begin(ctx context.Context, p *Progress) (*churnRun, error) {
-	s, err := c.open(ctx, p, c.faults())
+	s, err := c.open(ctx, p, c.Check())
 	if err != nil {
 		return nil, err
 	}

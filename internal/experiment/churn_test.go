@@ -72,6 +72,59 @@ func TestChurn(t *testing.T) {
 	}
 }
 
+// TestLateIsLost gives lookups so little time that some are delivered after it. These
+// count as lost, whatever the ring makes of them.
+func TestLateIsLost(t *testing.T) {
+	t.Parallel()
+	r := runChurn(t, smallChurn(func(c *Churn) { c.Loss, c.TTL = 0.05, time.Second }))
+	late := slices.ContainsFunc(r.Incidents, func(s string) bool { return strings.Contains(s, "delivered after 1.") })
+	if r.Lost == 0 || !late || r.DelayMax > 1000 {
+		t.Errorf("%d lost, the slowest delivered after %.0f ms; want some lost that were delivered after a second: %q", r.Lost, r.DelayMax, r.Incidents)
+	}
+}
+
+// TestHeldUp has the network hold up half of the packets: others overtake them, lookups
+// take longer, and all is delivered where it belongs.
+func TestHeldUp(t *testing.T) {
+	t.Parallel()
+	r := runChurn(t, smallChurn(func(c *Churn) { c.Late, c.LateBy = 0.5, 400*time.Millisecond }))
+	if r.Wrong > 0 || r.Lost > 0 || r.DelayP90 < 250 {
+		t.Errorf("%d wrong, %d lost, 90%% delivered within %.0f ms; want none, none, and 250 ms and more: %q", r.Wrong, r.Lost, r.DelayP90, r.Incidents)
+	}
+}
+
+// TestPerfectIsNamed has every figure say that the ring was built from perfect tables.
+func TestPerfectIsNamed(t *testing.T) {
+	head := func(built string) Header { return Header{Built: built} }
+	for _, tt := range []struct {
+		name    string
+		figures func([]Report) []Figure
+		report  func(built string) Report
+	}{
+		{"churn", churnFigures, func(built string) Report {
+			return &ChurnReport{Header: head(built), Session: 1800, Lookups: Lookups{LossBound: .1, WrongBound: .1, Stretch: 1.2, RDP: 1.3}, Traffic: Traffic{Control: 1, ControlAndAcks: 2}}
+		}},
+		{"unclaimed", unclaimedFigures, func(built string) Report { return &UnclaimedReport{Header: head(built), Times: []float64{1}} }},
+		{"flash", flashFigures, func(built string) Report { return &FlashReport{Header: head(built), Reached: []float64{1}} }},
+		{"split", splitFigures, func(built string) Report { return &SplitReport{Header: head(built), Parts: 2} }},
+	} {
+		for _, f := range tt.figures([]Report{tt.report("joins"), tt.report(perfectTables)}) {
+			var ours, named int
+			for _, s := range f.Series {
+				if !s.Paper {
+					ours++
+				}
+				if strings.HasSuffix(s.Name, ", "+perfectTables) {
+					named++
+				}
+			}
+			if ours == 0 || 2*named != ours {
+				t.Errorf("%s, figure %s: %d of %d series say that the tables were perfect, want half", tt.name, f.Name, named, ours)
+			}
+		}
+	}
+}
+
 // TestChurnDeterministic runs the same seed twice, and another one.
 func TestChurnDeterministic(t *testing.T) {
 	long(t)

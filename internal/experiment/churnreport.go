@@ -3,6 +3,7 @@ package experiment
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -102,32 +103,36 @@ func churnFigures(reports []Report) []Figure {
 	}
 }
 
-// bySession returns a curve for every share of packets lost. Zeros are left out:
-// a logarithmic axis cannot show them.
+// bySession returns a curve for every share of packets lost, and way to build the
+// ring. Zeros are left out: a logarithmic axis cannot show them.
 func bySession(reports []Report, name string, value func(r *ChurnReport) float64) []Series {
-	curves := make(map[float64][]Point)
-	var losses []float64
+	type kind struct {
+		loss  float64
+		built string
+	}
+	curves := make(map[kind]*Series)
 	for _, report := range reports {
 		r, ok := report.(*ChurnReport)
 		if !ok {
 			continue
 		}
-		if !slices.Contains(losses, r.Loss) {
-			losses = append(losses, r.Loss)
-		}
-		if y := value(r); y > 0 {
-			curves[r.Loss] = append(curves[r.Loss], Point{seconds(r.Session).Minutes(), y})
-		}
-	}
-	slices.Sort(losses)
-	var series []Series
-	for _, loss := range losses {
-		points := curves[loss]
-		if len(points) == 0 {
+		y := value(r)
+		if y <= 0 {
 			continue
 		}
-		slices.SortFunc(points, func(a, b Point) int { return cmp.Compare(a.X, b.X) })
-		series = append(series, Series{Name: fmt.Sprintf("%s, %g%% of packets lost", name, 100*loss), Points: points})
+		k := kind{r.Loss, r.Built}
+		if curves[k] == nil {
+			curves[k] = &Series{Name: r.named(fmt.Sprintf("%s, %g%% of packets lost", name, 100*r.Loss))}
+		}
+		curves[k].Points = append(curves[k].Points, Point{seconds(r.Session).Minutes(), y})
+	}
+	kinds := slices.SortedFunc(maps.Keys(curves), func(a, b kind) int {
+		return cmp.Or(cmp.Compare(a.loss, b.loss), cmp.Compare(a.built, b.built))
+	})
+	var series []Series
+	for _, k := range kinds {
+		slices.SortFunc(curves[k].Points, func(a, b Point) int { return cmp.Compare(a.X, b.X) })
+		series = append(series, *curves[k])
 	}
 	return series
 }

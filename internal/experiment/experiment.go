@@ -22,6 +22,8 @@ type Experiment struct {
 type Run interface {
 	// Flags adds a flag for every parameter.
 	Flags(fs *pflag.FlagSet)
+	// Check returns an error that names every bad parameter. Run returns it as well.
+	Check() error
 	// Run blocks until the experiment is over, or ctx is.
 	Run(ctx context.Context, p *Progress) (Report, error)
 }
@@ -54,6 +56,15 @@ type Header struct {
 
 // Head returns the header itself; reports embed it.
 func (h *Header) Head() *Header { return h }
+
+// named returns the name of a series of this report, which says so if the ring was
+// not built by joins.
+func (h *Header) named(series string) string {
+	if h.Built == perfectTables {
+		return series + ", " + perfectTables
+	}
+	return series
+}
 
 // Row is a line of a report for people.
 type Row struct {

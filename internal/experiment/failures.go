@@ -62,6 +62,9 @@ func (f *Failures) faults() []error {
 	)...)
 }
 
+// Check returns an error that names every bad parameter.
+func (f *Failures) Check() error { return refuse(f.faults()) }
+
 // failed returns how many nodes crash.
 func (f *Failures) failed() int { return int(math.Round(f.Fail * float64(f.Nodes))) }
 
@@ -117,7 +120,7 @@ type phase struct {
 // after that.
 func (f *Failures) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := f.open(ctx, p, f.faults())
+	t, err := f.open(ctx, p, f.Check())
 	if err != nil {
 		return nil, err
 	}
@@ -209,14 +212,13 @@ func (r *FailuresReport) countHolders(world *sim.Sim, live []int) {
 // watchExact looks ten times a second whether all leaf sets are exact, and sets
 // after to the seconds since the crash at which they first are.
 func watchExact(world *sim.Sim, crashed, limit time.Duration, after *float64) {
-	const every = 100 * time.Millisecond
 	var look func()
 	look = func() {
 		switch {
 		case world.Exact():
 			*after = (world.Now() - crashed).Seconds()
-		case world.Now()-crashed+every <= limit:
-			world.After(every, look)
+		case world.Now()-crashed+exactStep <= limit:
+			world.After(exactStep, look)
 		}
 	}
 	world.After(0, look)

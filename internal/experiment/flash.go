@@ -51,6 +51,9 @@ func (f *Flash) faults() []error {
 	)...)
 }
 
+// Check returns an error that names every bad parameter.
+func (f *Flash) Check() error { return refuse(f.faults()) }
+
 // FlashReport is what the flash experiment measured.
 type FlashReport struct {
 	Header
@@ -70,7 +73,7 @@ type FlashReport struct {
 // fate is known.
 func (f *Flash) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	s, err := f.open(ctx, p, f.faults())
+	s, err := f.open(ctx, p, f.Check())
 	if err != nil {
 		return nil, err
 	}
@@ -97,16 +100,15 @@ func (f *Flash) crowd(ctx context.Context, p *Progress, s *stage, pop *populatio
 	p.Stage(fmt.Sprintf("%d nodes join within %v", f.Joiners, f.Within))
 	all := func() bool { return pop.counts.Joined == f.Joiners }
 	share := func() float64 { return float64(pop.counts.Joined) / float64(f.Joiners) }
-	if err := let(ctx, s.world, s.meter.sample, f.Limit, all, p, share); err != nil {
+	if err := letStep(ctx, s.world, exactStep, s.meter.sample, f.Limit, all, p, share); err != nil {
 		return err
 	}
 	r.Last = (pop.lastActive - start).Seconds()
 	p.Stage("the ring becomes exact")
-	exact := func() bool { return s.world.Ring(nil).CheckLeafSets() == nil }
-	if err := let(ctx, s.world, s.meter.sample, start+f.Limit-s.world.Now(), exact, p, nil); err != nil {
+	if err := letStep(ctx, s.world, exactStep, s.meter.sample, start+f.Limit-s.world.Now(), s.world.Exact, p, nil); err != nil {
 		return err
 	}
-	if r.Exact = -1; all() && exact() {
+	if r.Exact = -1; all() && s.world.Exact() {
 		r.Exact = (s.world.Now() - start).Seconds()
 	}
 	r.Traffic = s.meter.take()
@@ -137,7 +139,7 @@ func flashFigures(reports []Report) []Figure {
 		if !ok {
 			continue
 		}
-		s := Series{Name: fmt.Sprintf("%d join %d within %v", r.Joiners, r.Nodes, seconds(r.Within)), Style: Step}
+		s := Series{Name: r.named(fmt.Sprintf("%d join %d within %v", r.Joiners, r.Nodes, seconds(r.Within))), Style: Step}
 		for percent, t := range r.Reached {
 			s.Points = append(s.Points, Point{t, float64(percent) / 100})
 		}

@@ -71,10 +71,13 @@ type HopsReport struct {
 	SuboptimalARow float64   `json:"suboptimal_a_row"`  // entries a row that are empty or hold another than the nearest
 }
 
+// Check returns an error that names every bad parameter.
+func (h *Hops) Check() error { return refuse(h.faults()) }
+
 // Run builds the ring, sends the lookups, and looks at the tables.
 func (h *Hops) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := h.open(ctx, p, h.faults())
+	t, err := h.open(ctx, p, h.Check())
 	if err != nil {
 		return nil, err
 	}

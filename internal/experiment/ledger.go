@@ -23,10 +23,10 @@ const (
 //	Sent = Delivered + Lost + OriginGone + Open
 type Lookups struct {
 	Sent       int     `json:"lookups"`
-	Delivered  int     `json:"delivered"`       // by anybody, at least once
+	Delivered  int     `json:"delivered"`       // by anybody, at least once, within the TTL
 	Wrong      int     `json:"wrong"`           // delivered by a node that was not the root at that instant
-	Lost       int     `json:"lost"`            // never delivered although the origin stayed up
-	OriginGone int     `json:"origin_gone"`     // never delivered, and the origin was gone before its time was over
+	Lost       int     `json:"lost"`            // not delivered within the TTL although the origin stayed up
+	OriginGone int     `json:"origin_gone"`     // not delivered, and the origin was gone before its time was over
 	Open       int     `json:"open"`            // undecided, in a run that was cut short
 	Unanswered int     `json:"unanswered"`      // delivered, but the origin, which stayed up, had no answer
 	Again      int     `json:"delivered_again"` // delivered more than once, since who did had crashed
@@ -81,6 +81,7 @@ type lookup struct {
 	origin     int
 	sent       time.Duration
 	deliveries int
+	late       time.Duration // of the first delivery, which was after the TTL; zero if it was not
 	wrong      bool
 	ended      bool        // there was an answer, or the origin is gone
 	gone       bool        // the origin crashed or left
@@ -172,6 +173,9 @@ func (l *ledger) deliver(d sim.Delivery, m *pastry.Routed) sim.Reply {
 		return sim.Reply{}
 	}
 	lk.deliveries++
+	if delay := d.At - lk.sent; lk.deliveries == 1 && delay > l.ttl {
+		lk.late = delay
+	}
 	root := l.truth(lk.origin, lk.key)
 	right := d.Node == root
 	if !right {
@@ -179,7 +183,7 @@ func (l *ledger) deliver(d sim.Delivery, m *pastry.Routed) sim.Reply {
 		l.lastWrong = d.At
 		l.incident(lk.book, "wrong: key %v, sent by node %d at %.3fs, delivered by node %d at %.3fs after %d hops; its root is node %d (delivery %d)",
 			lk.key, lk.origin, lk.sent.Seconds(), d.Node, d.At.Seconds(), d.Hops, root, lk.deliveries)
-	} else if lk.deliveries == 1 {
+	} else if lk.deliveries == 1 && lk.late == 0 {
 		lk.book.measure(d.At-lk.sent, l.world.Direct(lk.origin, d.Node), d.Hops)
 	}
 	if l.told != nil {
@@ -222,15 +226,15 @@ func (l *ledger) settle(id pastry.MessageID) {
 	lk := l.open[id]
 	delete(l.open, id)
 	s := lk.book
+	if lk.deliveries > 1 {
+		s.Again++
+	}
+	if lk.wrong {
+		s.Wrong++
+	}
 	switch {
-	case lk.deliveries > 0:
+	case lk.deliveries > 0 && lk.late == 0:
 		s.Delivered++
-		if lk.deliveries > 1 {
-			s.Again++
-		}
-		if lk.wrong {
-			s.Wrong++
-		}
 		if !lk.gone && (!lk.ended || lk.code != pastry.CodeOK) {
 			s.Unanswered++
 		}
@@ -238,12 +242,15 @@ func (l *ledger) settle(id pastry.MessageID) {
 		s.OriginGone++
 	default:
 		s.Lost++
-		how := "no answer"
-		if lk.ended {
-			how = lk.code.String()
+		how, answer := "never delivered", "no answer"
+		if lk.late > 0 {
+			how = fmt.Sprintf("delivered after %.3fs", lk.late.Seconds())
 		}
-		l.incident(s, "lost: key %v, sent by node %d at %.3fs, never delivered (%s); its root is now node %d",
-			lk.key, lk.origin, lk.sent.Seconds(), how, l.truth(lk.origin, lk.key))
+		if lk.ended {
+			answer = lk.code.String()
+		}
+		l.incident(s, "lost: key %v, sent by node %d at %.3fs, %s (%s); its root is now node %d",
+			lk.key, lk.origin, lk.sent.Seconds(), how, answer, l.truth(lk.origin, lk.key))
 	}
 }
 

@@ -66,8 +66,8 @@ func (d *Durability) Flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&d.Repair, "repair", d.Repair, "move records when members come and go")
 }
 
-// check reports every parameter that is out of its range.
-func (d *Durability) check() error {
+// Check reports every parameter that is out of its range.
+func (d *Durability) Check() error {
 	return refuse(append(d.Setup.faults(), gripes(
 		atLeast("nodes", d.Nodes, 2),
 		gripe(d.Replicas >= 1 && 2*d.Replicas <= d.LeafSet, "-replicas is %d, must be 1 to %d, half of the leaf set", d.Replicas, d.LeafSet/2),
@@ -84,7 +84,7 @@ func (d *Durability) check() error {
 
 // Run writes the records, lets nodes come and go, and then lets the ring settle.
 func (d *Durability) Run(ctx context.Context, p *Progress) (Report, error) {
-	if err := d.check(); err != nil {
+	if err := d.Check(); err != nil {
 		return nil, err
 	}
 	began := time.Now()

@@ -74,10 +74,13 @@ func (r *Replicas) faults() []error {
 	)...)
 }
 
+// Check returns an error that names every bad parameter.
+func (r *Replicas) Check() error { return refuse(r.faults()) }
+
 // Run builds the ring and sends every lookup each way.
 func (r *Replicas) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := r.open(ctx, p, r.faults())
+	t, err := r.open(ctx, p, r.Check())
 	if err != nil {
 		return nil, err
 	}

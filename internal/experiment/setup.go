@@ -24,12 +24,14 @@ type Setup struct {
 	JoinRate    float64 // joins per second and hundred members
 	Loss        float64
 	Jitter      float64
+	Late        float64
+	LateBy      time.Duration
 }
 
 // newSetup returns the settings of the paper: b=4 and L=16 on a random plane.
 func newSetup() Setup {
 	return Setup{Nodes: 1000, LeafSet: 16, DigitBits: 4, Seed: 1, Topology: "plane", JoinRate: 10,
-		Coordinates: true, Heartbeat: 5 * time.Second}
+		Coordinates: true, Heartbeat: 5 * time.Second, LateBy: 200 * time.Millisecond}
 }
 
 // Flags adds a flag for every setting.
@@ -46,25 +48,33 @@ func (s *Setup) Flags(fs *pflag.FlagSet) {
 	fs.Float64Var(&s.JoinRate, "joinrate", s.JoinRate, "nodes that join a second for every hundred members, while the ring is built")
 	fs.Float64Var(&s.Loss, "loss", s.Loss, "share of the packets that are lost")
 	fs.Float64Var(&s.Jitter, "jitter", s.Jitter, "share of its latency by which a packet may be late")
+	fs.Float64Var(&s.Late, "late", s.Late, "share of the packets that are held up, so that others overtake them")
+	fs.DurationVar(&s.LateBy, "lateby", s.LateBy, "for how long they are held up at most")
 }
 
 // built returns how the ring is built, as reports name it.
 func (s *Setup) built() string {
 	if s.Perfect {
-		return "perfect tables"
+		return perfectTables
 	}
 	return "joins"
 }
 
+// perfectTables names the other way to build a ring than by joins.
+const perfectTables = "perfect tables"
+
 // faults returns what is wrong with the settings that all experiments have
 // in common.
 func (s *Setup) faults() []error {
-	return gripes(
+	_, err := sim.OpenTopology(s.Topology)
+	return gripes(err,
 		gripe(s.LeafSet >= 2 && s.LeafSet <= 128 && s.LeafSet%2 == 0, "-leafset is %d, must be even and 2 to 128", s.LeafSet),
 		gripe(s.DigitBits >= 1 && s.DigitBits <= 8, "-bits is %d, must be 1 to 8", s.DigitBits),
 		gripe(s.JoinRate > 0 || s.Perfect, "-joinrate is %g, must be positive", s.JoinRate),
 		gripe(s.Loss >= 0 && s.Loss < 1, "-loss is %g, must be at least 0 and less than 1", s.Loss),
-		gripe(s.Jitter >= 0, "-jitter is %g, must not be negative", s.Jitter),
+		gripe(s.Jitter >= 0 && s.Jitter <= 100, "-jitter is %g, must be 0 to 100", s.Jitter),
+		gripe(s.Late >= 0 && s.Late <= 1, "-late is %g, must be 0 to 1", s.Late),
+		gripe(s.LateBy >= 0 && s.LateBy <= time.Minute, "-lateby is %v, must be 0s to 1m", s.LateBy),
 		atLeast("heartbeat", s.Heartbeat, 10*time.Millisecond),
 	)
 }
@@ -76,7 +86,7 @@ func (s *Setup) build(ctx context.Context, p *Progress, change func(*sim.Config)
 	if err != nil {
 		return nil, err
 	}
-	cfg := sim.Config{Seed: s.Seed, Topology: topology, Jitter: s.Jitter}
+	cfg := sim.Config{Seed: s.Seed, Topology: topology, Jitter: s.Jitter, Late: s.Late, LateBy: s.LateBy}
 	cfg.Tune = func(_ int, c *pastry.Config) {
 		c.LeafSetSize, c.DigitBits, c.Heartbeat = s.LeafSet, s.DigitBits, s.Heartbeat
 		if s.Coordinates {

@@ -82,10 +82,13 @@ func (s *Skew) faults() []error {
 	)...)
 }
 
+// Check returns an error that names every bad parameter.
+func (s *Skew) Check() error { return refuse(s.faults()) }
+
 // Run builds the ring and sends both kinds of lookups.
 func (s *Skew) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := s.open(ctx, p, s.faults())
+	t, err := s.open(ctx, p, s.Check())
 	if err != nil {
 		return nil, err
 	}

@@ -61,6 +61,9 @@ func (s *Split) faults() []error {
 	)...)
 }
 
+// Check returns an error that names every bad parameter.
+func (s *Split) Check() error { return refuse(s.faults()) }
+
 // SplitReport is what the split experiment measured. The lookups are those sent
 // after the healing; those sent while the network was split come first.
 type SplitReport struct {
@@ -86,7 +89,7 @@ type SplitReport struct {
 // lookup's fate is known.
 func (s *Split) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	stage, err := s.open(ctx, p, s.faults())
+	stage, err := s.open(ctx, p, s.Check())
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +123,7 @@ func (t *torn) split(ctx context.Context, p *Progress, r *SplitReport) error {
 	start := t.world.Now()
 	t.ledger.feed(t.Rate, func() bool { return !t.ended })
 	p.Stage(fmt.Sprintf("the network is split for %v", t.For))
-	if err := let(ctx, t.world, nil, t.For, t.partsExact, p, nil); err != nil {
+	if err := letStep(ctx, t.world, exactStep, nil, t.For, t.partsExact, p, nil); err != nil {
 		return err
 	}
 	if r.PartsExact = -1; t.partsExact() {
@@ -164,7 +167,7 @@ func (t *torn) heal(ctx context.Context, p *Progress, r *SplitReport) error {
 	p.Stage("the ring becomes one again")
 	whole := t.world.Ring(nil)
 	exact := func() bool { return whole.CheckLeafSets() == nil }
-	if err := let(ctx, t.world, t.meter.sample, t.Limit, exact, p, nil); err != nil {
+	if err := letStep(ctx, t.world, exactStep, t.meter.sample, t.Limit, exact, p, nil); err != nil {
 		return err
 	}
 	if r.Merged = -1; exact() {
@@ -218,7 +221,7 @@ func splitFigures(reports []Report) []Figure {
 		if !ok || r.Merged < 0 {
 			continue
 		}
-		name := fmt.Sprintf("%d parts", r.Parts)
+		name := r.named(fmt.Sprintf("%d parts", r.Parts))
 		at := slices.IndexFunc(byParts, func(s Series) bool { return s.Name == name })
 		if at < 0 {
 			at, byParts = len(byParts), append(byParts, Series{Name: name})

@@ -65,11 +65,11 @@ func gripes(errs ...error) []error {
 // refuse returns an error that names every fault, nil if there is none.
 func refuse(faults []error) error { return errors.Join(faults...) }
 
-// open builds the ring, unless there are faults, lets it settle, and returns what
+// open builds the ring, unless something is wrong, lets it settle, and returns what
 // sends lookups through it.
-func (s *Static) open(ctx context.Context, p *Progress, faults []error) (*trips, error) {
-	if err := refuse(faults); err != nil {
-		return nil, err
+func (s *Static) open(ctx context.Context, p *Progress, wrong error) (*trips, error) {
+	if wrong != nil {
+		return nil, wrong
 	}
 	world, err := s.build(ctx, p, nil)
 	if err != nil {

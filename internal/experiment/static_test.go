@@ -199,9 +199,11 @@ func TestRefused(t *testing.T) {
 		{"join rate", smallHops(), []string{"--joinrate=0"}, []string{"-joinrate is 0"}},
 		{"loss", smallHops(), []string{"--loss=1"}, []string{"-loss is 1"}},
 		{"jitter", smallHops(), []string{"--jitter=-1"}, []string{"-jitter is -1"}},
+		{"much jitter", smallHops(), []string{"--jitter=1e30"}, []string{"-jitter is 1e+30"}},
+		{"late", smallHops(), []string{"--late=2", "--lateby=1h"}, []string{"-late is 2", "-lateby is 1h"}},
 		{"lookups", smallHops(), []string{"--lookups=0"}, []string{"-lookups is 0"}},
 		{"settle", smallHops(), []string{"--settle=-1s"}, []string{"-settle is -1s"}},
-		{"all together", smallHops(), []string{"--nodes=0", "--bits=0", "--lookups=-1"}, []string{"-nodes is 0", "-bits is 0", "-lookups is -1"}},
+		{"all together", smallHops(), []string{"--nodes=0", "--bits=0", "--lookups=-1", "--topology=nowhere"}, []string{"-nodes is 0", "-bits is 0", "-lookups is -1", "nowhere"}},
 		{"replicas out of sight", smallReplicas(), []string{"-k=6"}, []string{"-replicas is 6, must be 1 to 5"}},
 		{"no replicas", smallReplicas(), []string{"-k=0"}, []string{"-replicas is 0"}},
 		{"way", smallReplicas(), []string{"--way=home"}, []string{`-way is "home"`}},
@@ -222,6 +224,9 @@ func TestRefused(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("Run(%q) gave %v, want %q", tt.args, err, want)
 				}
+			}
+			if check := tt.run.Check(); check == nil || err == nil || check.Error() != err.Error() {
+				t.Errorf("Check(%q) gave %v, want what Run gave", tt.args, check)
 			}
 		})
 	}

@@ -18,7 +18,7 @@ import (
 // ControlAndAcks is the figure to compare.
 type Traffic struct {
 	Control        float64 `json:"control_per_second"`
-	ControlAndAcks float64 `json:"control_and_acks_per_second"`    // and lookups' Acks, and their Routes beyond one a hop
+	ControlAndAcks float64 `json:"control_and_acks_per_second"`    // and lookups' Acks, and their Routes and Replies beyond one a hop
 	Joining        float64 `json:"control_joining_per_second"`     // of Control, from and to nodes that join
 	Heartbeats     float64 `json:"control_heartbeats_per_second"`  // to the left neighbour
 	Alive          float64 `json:"control_alive_per_second"`       // probes that ask for nothing: for life or distance
@@ -97,7 +97,7 @@ type meter struct {
 	joining  map[int]bool
 	joins    map[sent]struct{} // of joins' packets, acknowledgements outstanding
 	count    [numClasses]int
-	hops     int // that Routes of lookups were counted for by their deliverers
+	hops     int // that Routes of lookups were counted for by their deliverers, and that answers have to go back
 	byJoiner int
 	contacts int
 	since    time.Duration
@@ -234,7 +234,7 @@ func (m *meter) take() Traffic {
 	for _, n := range m.count[:classRoute] {
 		control += n
 	}
-	resent := max(0, m.count[classRoute]-m.hops)
+	resent := max(0, m.count[classRoute]-m.hops) + max(0, m.count[classReply]-m.hops)
 	return Traffic{
 		Control: per(control), ControlAndAcks: per(control + m.count[classAck] + resent), Joining: per(m.byJoiner),
 		Heartbeats: per(m.count[classHeartbeat]), Alive: per(m.count[classAlive]), LeafSets: per(m.count[classLeafSets]),

@@ -68,6 +68,9 @@ func (u *Unclaimed) faults() []error {
 	)...)
 }
 
+// Check returns an error that names every bad parameter.
+func (u *Unclaimed) Check() error { return refuse(u.faults()) }
+
 // UnclaimedReport is what the unclaimed experiment measured.
 type UnclaimedReport struct {
 	Header
@@ -92,7 +95,7 @@ const unclaimedLimit = time.Minute
 // Run blocks until every death was claimed.
 func (u *Unclaimed) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	s, err := u.open(ctx, p, u.faults())
+	s, err := u.open(ctx, p, u.Check())
 	if err != nil {
 		return nil, err
 	}
@@ -293,6 +296,7 @@ func unclaimedFigures(reports []Report) []Figure {
 		if r.Passive {
 			s.Name = "without messages"
 		}
+		s.Name = r.named(s.Name)
 		for i, t := range r.Times {
 			s.Points = append(s.Points, Point{t, float64(i+1) / float64(len(r.Times))})
 		}

@@ -14,7 +14,7 @@ import (
 // it. Its nodes have the leaf sets they have by default, not those of the paper.
 type Unrest struct {
 	Setup
-	TTL time.Duration // after which a lookup counts as lost
+	TTL time.Duration // within which a lookup that is not lost is delivered
 
 	tune func(i int, c *pastry.Config) // changes what the flags do not, for tests
 }
@@ -44,10 +44,10 @@ func rateFault(rate float64) error {
 	return gripe(rate > 0 && rate <= 100, "-rate is %g, must be positive and at most 100", rate)
 }
 
-// open builds the ring, unless there are faults.
-func (u *Unrest) open(ctx context.Context, p *Progress, faults []error) (*stage, error) {
-	if err := refuse(faults); err != nil {
-		return nil, err
+// open builds the ring, unless something is wrong.
+func (u *Unrest) open(ctx context.Context, p *Progress, wrong error) (*stage, error) {
+	if wrong != nil {
+		return nil, wrong
 	}
 	world, err := u.build(ctx, p, func(cfg *sim.Config) {
 		tune := cfg.Tune
@@ -68,11 +68,19 @@ func (u *Unrest) open(ctx context.Context, p *Progress, faults []error) (*stage,
 // limit is over or ctx ends. passed, if set, is told of each step; progress, if set,
 // is asked for the share that is done.
 func let(ctx context.Context, world *sim.Sim, passed func(time.Duration), limit time.Duration, done func() bool, p *Progress, progress func() float64) error {
+	return letStep(ctx, world, time.Second, passed, limit, done, p, progress)
+}
+
+// exactStep is between two looks whether leaf sets are exact.
+const exactStep = 100 * time.Millisecond
+
+// letStep is let with steps of another length, after each of which done is asked.
+func letStep(ctx context.Context, world *sim.Sim, step time.Duration, passed func(time.Duration), limit time.Duration, done func() bool, p *Progress, progress func() float64) error {
 	for end := world.Now() + limit; world.Now() < end && (done == nil || !done()); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		d := min(time.Second, end-world.Now())
+		d := min(step, end-world.Now())
 		world.Run(d)
 		if passed != nil {
 			passed(d)
