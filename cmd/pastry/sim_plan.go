@@ -32,8 +32,9 @@ messages for these keys that help to find out.`,
 	},
 	{
 		name: "replicas", title: "The nearest replica",
-		text:     `How often a lookup among 10,000 nodes reaches the nearest of five replicas of its key.`,
-		lines:    []string{"replicas -settle 1h"},
+		text: `How often a lookup reaches the nearest of five replicas of its key: among 10,000 nodes on the plane, and among 1,000
+in the regions of a cloud.`,
+		lines:    []string{"replicas -settle 1h", "replicas -nodes 1000 -topology regions -settle 1h"},
 		estimate: 6 * time.Minute,
 	},
 	{
@@ -89,8 +90,9 @@ heartbeats as they are, and as seldom as those of MSPastry.`,
 	},
 	{
 		name: "churn", title: "Churn",
-		text:     `1,000 nodes that come and go, with sessions from five minutes to ten hours, on a network that loses nothing.`,
-		lines:    []string{"churn -nodes 1000 -lookups 20000 -rate 0.1 -sweep session=5m,15m,30m,1h,2h,10h"},
+		text: `1,000 nodes that come and go, after an hour of that, with sessions from five minutes to ten hours, on a network
+that loses nothing.`,
+		lines:    []string{"churn -nodes 1000 -warmup 1h -lookups 20000 -rate 0.1 -sweep session=5m,15m,30m,1h,2h,10h"},
 		estimate: 10 * time.Minute,
 	},
 	{

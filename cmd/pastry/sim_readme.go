@@ -11,8 +11,8 @@ import (
 const readmeHead = `# Figures
 
 Written by ` + "`pastry sim all`" + `; [simulation.md](../simulation.md) says what is simulated and how. Solid
-and coloured is what was measured, grey and dashed what the literature says. Each command gives its figures again,
-whatever the machine.
+and coloured is what was measured, grey and dashed what the literature says. With the version that is named, each command
+gives its figures again, whatever the machine.
 `
 
 // readme returns the page that shows every finished entry of the plan, those not
