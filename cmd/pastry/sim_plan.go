@@ -83,9 +83,9 @@ as much time and memory again: tables hold the first node that fitted rather tha
 	},
 	{
 		name: "traffic", title: "What looking after a ring costs",
-		text: `Control packets at the sessions of the Gnutella trace, 2.3 hours in the mean, after half an hour of them; with
+		text: `Control packets at the sessions of the Gnutella trace, 2.3 hours in the mean, after an hour of them; with
 heartbeats as they are, and as seldom as those of MSPastry.`,
-		lines:    []string{"churn -session 138m -warmup 30m -lookups 60000 -sweep heartbeat=5s,30s"},
+		lines:    []string{"churn -session 138m -warmup 1h -lookups 60000 -sweep heartbeat=5s,30s"},
 		estimate: 25 * time.Minute,
 	},
 	{
