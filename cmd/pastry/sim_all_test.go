@@ -51,6 +51,40 @@ func readFile(t *testing.T, path string) string {
 	return string(data)
 }
 
+// The figures of the docs are those of the plan, and the page that shows them shows the
+// reports beside it.
+func TestFiguresOfDocs(t *testing.T) {
+	dir := filepath.Join("..", "..", "docs", "figures")
+	p := simPlan{experiments: experiment.All(), all: simEntries, out: dir}
+	if got, want := readFile(t, filepath.Join(dir, "README.md")), p.readme(); got != want {
+		t.Errorf("README.md is not what the reports make: \"pastry sim all -only unclaimed -keep\" writes it again; got(-) want(+):\n%s", cmp.Diff(got, want))
+	}
+	jobs, err := p.jobs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range jobs {
+		var want []string
+		for _, line := range j.lines {
+			b, err := parseBatch(p.experiments, line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, b.command)
+		}
+		if diff := cmp.Diff(j.done.Commands, want); diff != "" {
+			t.Errorf("%s: figures are not made by the plan's commands, got(-) want(+):\n%s", j.name, diff)
+		}
+		for _, f := range j.done.Figures {
+			for _, ext := range []string{".svg", ".png"} {
+				if _, err := os.Stat(filepath.Join(dir, f.Name+ext)); err != nil && hasPoints(f) {
+					t.Error(err)
+				}
+			}
+		}
+	}
+}
+
 func TestSimAll(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "figures")
 	status, ran, stderr := planRun(t, dir, nil)
