@@ -1,10 +1,5 @@
 package experiment
 
-import "time"
-
-// closeTime is the time in which a node that leaves tells its neighbours.
-const closeTime = 3 * time.Second
-
 // outlive ends a node when its session is over, which may be a member or one that
 // has yet to join.
 func (a *archive) outlive(i int) {
@@ -22,7 +17,7 @@ func (a *archive) leave(i int) {
 	a.keeper(i).handOver(func() {
 		a.leaving[i] = true
 		a.world.Leave(i)
-		a.world.After(closeTime, func() { a.parted(i) })
+		a.world.After(farewellTime, func() { a.parted(i) })
 	})
 }
 

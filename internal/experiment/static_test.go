@@ -277,7 +277,7 @@ func TestWrongAndLostAreFound(t *testing.T) {
 	if trips.wrong < 60 || trips.wrong > 140 {
 		t.Errorf("%d of 200 lookups in two halves of a ring were found to be delivered wrongly, want about half", trips.wrong)
 	}
-	if len(trips.problems) != maxDescribed || !strings.Contains(trips.problems[0], "seed 1: ") || !strings.Contains(trips.problems[0], "the root is node") {
+	if len(trips.problems) != maxIncidents || !strings.Contains(trips.problems[0], "seed 1: ") || !strings.Contains(trips.problems[0], "the root is node") {
 		t.Errorf("they are described as %q", trips.problems)
 	}
 	world.Deliver = func(d sim.Delivery, msg *pastry.Routed) sim.Reply { return sim.Reply{Never: true} }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -15,9 +14,6 @@ import (
 
 // tripTTL is when the origin of a lookup gives it up.
 const tripTTL = 30 * time.Second
-
-// maxDescribed is how many wrong and lost lookups a report describes.
-const maxDescribed = 10
 
 // trip is a lookup that has ended.
 type trip struct {
@@ -102,7 +98,7 @@ func (t *trips) end(m *sim.Message) {
 
 // describe adds a line about a lookup that went wrong.
 func (t *trips) describe(format string, args ...any) {
-	if len(t.problems) < maxDescribed {
+	if len(t.problems) < maxIncidents {
 		line := fmt.Sprintf("seed %d: ", t.world.Seed) + fmt.Sprintf(format, args...)
 		t.problems = append(t.problems, line)
 	}
@@ -212,11 +208,8 @@ func (t tally) mean() float64 { return over(t.sum(), float64(len(t))) }
 // quantile returns the measurement that a share q of all is not greater than,
 // zero if there is nothing. It sorts t.
 func (t tally) quantile(q float64) float64 {
-	if len(t) == 0 {
-		return 0
-	}
 	slices.Sort(t)
-	return t[max(0, int(math.Ceil(q*float64(len(t))))-1)]
+	return rank(t, q)
 }
 
 // over returns a/b, or zero if b is zero, as in an empty mean.
