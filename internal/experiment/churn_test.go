@@ -75,6 +75,7 @@ func TestChurn(t *testing.T) {
 // TestLateIsLost gives lookups so little time that some are delivered after it. These
 // count as lost, whatever the ring makes of them.
 func TestLateIsLost(t *testing.T) {
+	long(t)
 	t.Parallel()
 	r := runChurn(t, smallChurn(func(c *Churn) { c.Loss, c.TTL = 0.05, time.Second }))
 	late := slices.ContainsFunc(r.Incidents, func(s string) bool { return strings.Contains(s, "delivered after 1.") })
@@ -86,6 +87,7 @@ func TestLateIsLost(t *testing.T) {
 // TestHeldUp has the network hold up half of the packets: others overtake them, lookups
 // take longer, and all is delivered where it belongs.
 func TestHeldUp(t *testing.T) {
+	long(t)
 	t.Parallel()
 	r := runChurn(t, smallChurn(func(c *Churn) { c.Late, c.LateBy = 0.5, 400*time.Millisecond }))
 	if r.Wrong > 0 || r.Lost > 0 || r.DelayP90 < 250 {
