@@ -86,7 +86,9 @@ func deadShare(t, rate float64) float64 {
 }
 
 // retune finds the longest period at which the loss target holds. As long as the
-// node has seen few failures, it takes the median of that and what the others found.
+// node has seen few failures, and so counts one more than there were, it takes the
+// median of that and what the others found if that is longer. A shorter one may be
+// from when they were new themselves: they are heard as seldom as they are probed.
 func (n *RawNode) retune() {
 	t := &n.tuning
 	if t.tuned != 0 && n.now-t.tuned < Time(minTablePeriod) {
@@ -118,5 +120,5 @@ func (n *RawNode) retune() {
 			periods = append(periods, p.period)
 		}
 	}
-	t.period = min(max(median(periods), minTablePeriod), maxTablePeriod)
+	t.period = min(max(t.own, median(periods)), maxTablePeriod)
 }

@@ -159,13 +159,14 @@ func TestFailureRate(t *testing.T) {
 
 // TestRetune checks section 4.1 of the DSN 2004 paper: the period is the median
 // of what the node finds for itself and what its neighbours found, within
-// bounds, and holds the loss target. A node that has seen enough failures goes by
-// these alone.
+// bounds, and holds the loss target. But it is never shorter than what the node
+// finds, and one that has seen enough failures goes by these alone.
 func TestRetune(t *testing.T) {
-	tuned := func(failures int, periods ...time.Duration) *RawNode {
+	// One failure a second, of a node that has been active for so long.
+	tuned := func(active time.Duration, failures int, periods ...time.Duration) *RawNode {
 		n := activeNode(t, 0, 100, 200, 300, 700, 800, 900)
-		n.tuning.since, n.tuning.tuned = 0, 0
 		n.now = Time(time.Hour)
+		n.tuning.since, n.tuning.tuned = n.now-Time(active), 0
 		for i := range failures {
 			n.tuning.failed(n.now - Time(failures-i)*Time(time.Second))
 		}
@@ -175,25 +176,34 @@ func TestRetune(t *testing.T) {
 		n.retune()
 		return n
 	}
-	quiet, busy := tuned(0), tuned(failureHistory)
-	if quiet.tuning.own <= busy.tuning.own {
-		t.Errorf("period is %v in quiet and %v in churn, want it longer in quiet", quiet.tuning.own, busy.tuning.own)
+	const long = 2*time.Hour - 2*time.Second // in quiet, or more
+	quiet, busy := tuned(time.Hour, 0), tuned(time.Hour, failureHistory)
+	if own := quiet.tuning.own; own < long {
+		t.Errorf("period is %v in quiet, want %v", own, maxTablePeriod)
 	}
-	for _, n := range []*RawNode{quiet, busy} {
-		if p := n.tuning.period; p < minTablePeriod || p > maxTablePeriod || p != n.tuning.own {
-			t.Errorf("period is %v with own %v, want them equal and %v to %v", p, n.tuning.own, minTablePeriod, maxTablePeriod)
-		}
+	if own := busy.tuning.own; own != minTablePeriod {
+		t.Errorf("period is %v in churn, want %v", own, minTablePeriod)
 	}
-	voted := tuned(0, time.Minute, 2*time.Minute, 3*time.Minute, 10*time.Minute)
-	if got := voted.tuning.period; got != 3*time.Minute {
-		t.Errorf("period is %v of the node's %v and four others, want the median 3m", got, voted.tuning.own)
-	}
-	if got := tuned(0, time.Nanosecond, time.Nanosecond, time.Nanosecond).tuning.period; got != minTablePeriod {
-		t.Errorf("period is %v when neighbours say a nanosecond, want %v", got, minTablePeriod)
-	}
-	for failures, want := range map[int]time.Duration{failureHistory - 1: time.Hour, failureHistory: minTablePeriod, 3 * failureHistory: minTablePeriod} {
-		if got := tuned(failures, time.Hour, time.Hour, time.Hour).tuning.period; got != want {
-			t.Errorf("period is %v after %d failures, one a second, while others say an hour; want %v", got, failures, want)
+	few := failureHistory - 1
+	for _, tt := range []struct {
+		name     string
+		active   time.Duration
+		failures int
+		others   []time.Duration
+		least    time.Duration
+		most     time.Duration
+	}{
+		{"quiet", time.Hour, 0, nil, long, maxTablePeriod},
+		{"quiet, others were not", time.Hour, 0, []time.Duration{time.Minute, time.Minute, time.Minute}, long, maxTablePeriod},
+		{"new", 20 * time.Second, few, nil, minTablePeriod, minTablePeriod},
+		{"new, others know better", 20 * time.Second, few, []time.Duration{time.Minute, 2 * time.Minute, 3 * time.Minute, 10 * time.Minute}, 2 * time.Minute, 2 * time.Minute},
+		{"new, others say nothing of use", 20 * time.Second, few, []time.Duration{1, 1, 1}, minTablePeriod, minTablePeriod},
+		{"new, others say ages", 20 * time.Second, few, []time.Duration{1 << 62, 1 << 62, 1 << 62}, maxTablePeriod, maxTablePeriod},
+		{"busy, others are not", 20 * time.Second, failureHistory, []time.Duration{time.Hour, time.Hour, time.Hour}, minTablePeriod, minTablePeriod},
+		{"busy for long, others are not", 20 * time.Second, 3 * failureHistory, []time.Duration{time.Hour, time.Hour, time.Hour}, minTablePeriod, minTablePeriod},
+	} {
+		if got := tuned(tt.active, tt.failures, tt.others...).tuning.period; got < tt.least || got > tt.most {
+			t.Errorf("%s: period is %v, want %v to %v", tt.name, got, tt.least, tt.most)
 		}
 	}
 }
