@@ -7,9 +7,10 @@ import (
 
 // Close leaves the ring: the neighbours are told, calls under way end with
 // ErrClosed, whom the node knew is saved, and everything the node started has stopped
-// when Close returns, within a few seconds and what the datastore takes. The exception is an application that goes on after its
-// context has ended: Close returns an error then, and leaves it behind. The host
-// stays open. Close is idempotent, and waits each time.
+// when Close returns, within a few seconds and what the datastore takes. The exception
+// is an application that goes on after its context has ended: Close returns an error
+// then, and leaves it behind. The host stays open. Close is idempotent, and waits each
+// time.
 func (n *Node) Close() error {
 	first := false
 	n.once.Do(func() { first = true })

@@ -64,18 +64,16 @@ func (c *Churn) Flags(fs *pflag.FlagSet) {
 	fs.Float64Var(&c.Leave, "leave", c.Leave, "share of the departures that are graceful")
 }
 
-func (c *Churn) faults() []error {
-	return append(c.Unrest.faults(), gripes(
+// Check returns an error that names every bad parameter.
+func (c *Churn) Check() error {
+	return refuse(append(c.Unrest.faults(), gripes(
 		gripe(c.Session >= time.Minute, "-session is %v, must be at least 1m", c.Session),
 		gripe(c.Warmup >= 0, "-warmup is %v, must not be negative", c.Warmup),
 		atLeast("lookups", c.Lookups, 1),
 		rateFault(c.Rate),
 		gripe(c.Leave >= 0 && c.Leave <= 1, "-leave is %g, must be 0 to 1", c.Leave),
-	)...)
+	)...))
 }
-
-// Check returns an error that names every bad parameter.
-func (c *Churn) Check() error { return refuse(c.faults()) }
 
 // Run blocks until every lookup's fate is known.
 func (c *Churn) Run(ctx context.Context, p *Progress) (Report, error) {

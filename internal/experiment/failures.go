@@ -52,18 +52,15 @@ func (f *Failures) Flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.Repair, "repair", f.Repair, "virtual time from the crash to the lookups after repair")
 }
 
-// faults returns what is wrong with the parameters.
-func (f *Failures) faults() []error {
-	return append(f.Static.faults(), gripes(
+// Check returns an error that names every bad parameter.
+func (f *Failures) Check() error {
+	return refuse(append(f.Static.faults(), gripes(
 		gripe(f.Fail > 0 && f.Fail < 1, "-fail is %g, must be more than 0 and less than 1", f.Fail),
 		gripe(f.failed() >= 1 || f.Fail <= 0, "-fail is %g, must be at least one of the %d nodes", f.Fail, f.Nodes),
 		gripe(f.Nodes-f.failed() >= 2, "-fail is %g, must leave at least 2 of the %d nodes", f.Fail, f.Nodes),
 		atLeast("repair", f.Repair, 10*time.Second),
-	)...)
+	)...))
 }
-
-// Check returns an error that names every bad parameter.
-func (f *Failures) Check() error { return refuse(f.faults()) }
 
 // failed returns how many nodes crash.
 func (f *Failures) failed() int { return int(math.Round(f.Fail * float64(f.Nodes))) }

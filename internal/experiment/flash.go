@@ -42,17 +42,15 @@ func (f *Flash) Flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.Limit, "limit", f.Limit, "virtual time after which the ring is no longer waited for")
 }
 
-func (f *Flash) faults() []error {
-	return append(f.Unrest.faults(), gripes(
+// Check returns an error that names every bad parameter.
+func (f *Flash) Check() error {
+	return refuse(append(f.Unrest.faults(), gripes(
 		atLeast("joiners", f.Joiners, 1),
 		gripe(f.Within >= 0, "-within is %v, must not be negative", f.Within),
 		rateFault(f.Rate),
 		gripe(f.Limit >= f.Within, "-limit is %v, must be at least -within, %v", f.Limit, f.Within),
-	)...)
+	)...))
 }
-
-// Check returns an error that names every bad parameter.
-func (f *Flash) Check() error { return refuse(f.faults()) }
 
 // FlashReport is what the flash experiment measured.
 type FlashReport struct {

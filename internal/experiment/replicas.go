@@ -65,17 +65,14 @@ const (
 	wayNearest
 )
 
-// faults returns what is wrong with the parameters.
-func (r *Replicas) faults() []error {
-	return append(r.Static.faults(), gripes(
+// Check returns an error that names every bad parameter.
+func (r *Replicas) Check() error {
+	return refuse(append(r.Static.faults(), gripes(
 		gripe(r.Replicas >= 1 && r.Replicas <= r.LeafSet/2+1, "-replicas is %d, must be 1 to %d, half the leaf set and one", r.Replicas, r.LeafSet/2+1),
 		gripe(r.Replicas <= r.Nodes, "-replicas is %d, must be at most the %d nodes", r.Replicas, r.Nodes),
 		gripe(slices.Contains(ways, r.Way), "-way is %q, must be one of %q", r.Way, ways),
-	)...)
+	)...))
 }
-
-// Check returns an error that names every bad parameter.
-func (r *Replicas) Check() error { return refuse(r.faults()) }
 
 // Run builds the ring and sends every lookup each way.
 func (r *Replicas) Run(ctx context.Context, p *Progress) (Report, error) {

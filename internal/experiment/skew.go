@@ -74,16 +74,13 @@ type Load struct {
 	RelayCurve []float64 `json:"relay_curve"`
 }
 
-// faults returns what is wrong with the parameters.
-func (s *Skew) faults() []error {
-	return append(s.Static.faults(), gripes(
+// Check returns an error that names every bad parameter.
+func (s *Skew) Check() error {
+	return refuse(append(s.Static.faults(), gripes(
 		gripe(s.Zipf >= 0 && s.Zipf <= 10, "-zipf is %g, must be 0 to 10", s.Zipf),
 		gripe(s.Distinct >= 1 && s.Distinct <= 10_000_000, "-distinct is %d, must be 1 to 10000000", s.Distinct),
-	)...)
+	)...))
 }
-
-// Check returns an error that names every bad parameter.
-func (s *Skew) Check() error { return refuse(s.faults()) }
 
 // Run builds the ring and sends both kinds of lookups.
 func (s *Skew) Run(ctx context.Context, p *Progress) (Report, error) {

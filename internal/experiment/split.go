@@ -51,18 +51,16 @@ func (s *Split) Flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&s.Limit, "limit", s.Limit, "virtual time after the healing in which the ring is waited for")
 }
 
-func (s *Split) faults() []error {
-	return append(s.Unrest.faults(), gripes(
+// Check returns an error that names every bad parameter.
+func (s *Split) Check() error {
+	return refuse(append(s.Unrest.faults(), gripes(
 		gripe(s.Parts >= 2 && s.Parts <= s.Nodes/4, "-parts is %d, must be 2 to a quarter of -nodes", s.Parts),
 		gripe(s.Share > 0 && s.Share < 1, "-share is %g, must be between 0 and 1", s.Share),
 		atLeast("for", s.For, time.Second),
 		rateFault(s.Rate),
 		atLeast("limit", s.Limit, time.Second),
-	)...)
+	)...))
 }
-
-// Check returns an error that names every bad parameter.
-func (s *Split) Check() error { return refuse(s.faults()) }
 
 // SplitReport is what the split experiment measured. The lookups are those sent
 // after the healing; those sent while the network was split come first.

@@ -60,16 +60,14 @@ func (u *Unclaimed) Flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&u.Pause, "pause", u.Pause, "virtual time from the claim of the keys to the next death, a quarter more or less")
 }
 
-func (u *Unclaimed) faults() []error {
-	return append(u.Unrest.faults(), gripes(
+// Check returns an error that names every bad parameter.
+func (u *Unclaimed) Check() error {
+	return refuse(append(u.Unrest.faults(), gripes(
 		atLeast("deaths", u.Deaths, 1),
 		atLeast("every", u.Every, time.Millisecond),
 		atLeast("pause", u.Pause, time.Second),
-	)...)
+	)...))
 }
-
-// Check returns an error that names every bad parameter.
-func (u *Unclaimed) Check() error { return refuse(u.faults()) }
 
 // UnclaimedReport is what the unclaimed experiment measured.
 type UnclaimedReport struct {
