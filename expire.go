@@ -1,6 +1,10 @@
 package pastry
 
-import "time"
+import (
+	"time"
+
+	"github.com/secondbit/pastry/ring"
+)
 
 // expire forgets what is over, and asks to be called again.
 func (n *RawNode) expire() {
@@ -38,8 +42,7 @@ const strangerTime = 15 * time.Second
 
 // sweep forgets peers that nothing needs.
 func (n *RawNode) sweep() {
-	n.peers.removeIf(func(p *peerState) bool {
-		id := p.c.ID
+	n.peers.removeIf(func(id ring.ID, p *peerState) bool {
 		if p.connected || p.probe != nil || n.now-max(p.heard, p.sent) < Time(strangerTime) ||
 			p.state == StateLeaving && n.now-p.heard < Time(memoryTime) || n.granted(id) || n.holds(id) {
 			return false

@@ -109,13 +109,14 @@ func (s *peerSet) all() func(yield func(*peerState) bool) {
 	}
 }
 
-// removeIf takes out every peer for which f returns true. While it runs peers
-// cannot be found behind the holes it leaves, so f must not look into the set.
-func (s *peerSet) removeIf(f func(*peerState) bool) {
+// removeIf takes out every peer for which f, given its id and state, returns true.
+// While it runs peers cannot be found behind the holes it leaves, so f must not look
+// into the set.
+func (s *peerSet) removeIf(f func(ring.ID, *peerState) bool) {
 	left := 0
 	for i := range s.slots {
 		if slot := &s.slots[i]; slot.p != nil {
-			if f(slot.p) {
+			if f(slot.id, slot.p) {
 				slot.p = nil
 			} else {
 				left++

@@ -22,9 +22,9 @@ func TestPeerSetAgainstModel(t *testing.T) {
 			id := ring.FromUint64s(rng.Uint64N(2), rng.Uint64N(60))
 			switch p := model[id]; {
 			case rng.IntN(50) == 0:
-				odd := func(p *peerState) bool { _, lo := p.c.ID.Uint64s(); return lo%2 == 1 }
-				s.removeIf(odd)
-				maps.DeleteFunc(model, func(_ ring.ID, p *peerState) bool { return odd(p) })
+				odd := func(id ring.ID) bool { _, lo := id.Uint64s(); return lo%2 == 1 }
+				s.removeIf(func(id ring.ID, _ *peerState) bool { return odd(id) })
+				maps.DeleteFunc(model, func(id ring.ID, _ *peerState) bool { return odd(id) })
 			case p == nil:
 				p = &peerState{c: contactAt(id)}
 				s.add(p)

@@ -178,5 +178,5 @@ func (n *RawNode) counts(p *peerState) bool { return p.known || n.holds(p.c.ID) 
 
 // holds reports whether any table has the node.
 func (n *RawNode) holds(id ring.ID) bool {
-	return n.leaves.Get(id) != nil || n.table.Contains(id) || n.hood.Contains(id)
+	return n.table.Contains(id) || n.leaves.Get(id) != nil || n.hood.Contains(id)
 }

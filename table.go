@@ -135,7 +135,15 @@ func (t *Table) Remove(id ring.ID) (was, empty bool) {
 // Contains reports whether the table holds the node, as primary or spare.
 func (t *Table) Contains(id ring.ID) bool {
 	e := t.at(id)
-	return e != nil && slices.ContainsFunc(e[:], func(c *Contact) bool { return c != nil && c.ID == id })
+	if e == nil {
+		return false
+	}
+	for _, c := range e {
+		if c == nil || c.ID == id {
+			return c != nil
+		}
+	}
+	return false
 }
 
 // Primary returns the primary contact of the entry id belongs to, nil if empty.

@@ -72,7 +72,7 @@ as much time and memory again: tables hold the first node that fitted rather tha
 	{
 		name: "large", title: "A hundred thousand nodes",
 		text:     `Lookups from node to node in a ring that 100,000 nodes joined, as nodes behind a host do.`,
-		lines:    []string{"hops -seed 7 -settle 40m -nodes 100000"},
+		lines:    []string{"hops -seed 7 -settle 40m -nodes 100000 -lookups 200000"},
 		estimate: 90 * time.Minute,
 	},
 	{
@@ -99,7 +99,7 @@ that loses nothing.`,
 		name: "consistency", title: "A million lookups under churn",
 		text: `10,000 nodes with sessions of half an hour and longer: how many lookups of a million are lost, or delivered by a
 node that is not the root; and of a hundred thousand at MSPastry's rate, which take longer.`,
-		lines:    []string{"churn -lookups 1000000 -rate 0.2 -warmup 5m -sweep session=30m,1h", "churn"},
+		lines:    []string{"churn -lookups 1000000 -rate 0.2 -warmup 5m -sweep session=30m,1h,2h,10h", "churn"},
 		estimate: 30 * time.Minute,
 	},
 	{

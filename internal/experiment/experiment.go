@@ -52,6 +52,7 @@ type Header struct {
 	Events      uint64  `json:"events"`
 	Packets     uint64  `json:"packets"`
 	PeakMemory  uint64  `json:"peak_memory_bytes,omitempty"` // of the process up to then, runs before included
+	GOGC        uint64  `json:"gogc,omitempty"`              // percentage of garbage that the collector let gather, which that depends on
 }
 
 // Head returns the header itself; reports embed it.

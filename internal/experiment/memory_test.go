@@ -1,6 +1,9 @@
 package experiment
 
-import "testing"
+import (
+	"runtime/debug"
+	"testing"
+)
 
 func TestHighWater(t *testing.T) {
 	for _, tt := range []struct {
@@ -18,5 +21,12 @@ func TestHighWater(t *testing.T) {
 	}
 	if got := PeakMemory(); got < 1<<20 {
 		t.Errorf("the peak is %d bytes", got)
+	}
+}
+
+func TestGCPercent(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(70))
+	if got := gcPercent(); got != 70 {
+		t.Errorf("the collector's setting is %d%%, want 70%%", got)
 	}
 }

@@ -123,6 +123,6 @@ func (s *Setup) header(name string, world *sim.Sim, began time.Time) Header {
 		Experiment: name, Seed: s.Seed, Nodes: s.Nodes, LeafSet: s.LeafSet, DigitBits: s.DigitBits,
 		Topology: s.Topology, Built: s.built(), VirtualTime: world.Now().Seconds(),
 		WallTime: time.Since(began).Seconds(), Events: counts.Events, Packets: counts.Packets,
-		PeakMemory: PeakMemory(),
+		PeakMemory: PeakMemory(), GOGC: gcPercent(),
 	}
 }
