@@ -22,14 +22,16 @@ each it writes to the directory -out the reports as JSON and the figures as SVG 
 PNG; README.md there shows all of them, with seed and command.
 
 What is finished is not run again while its command and the version of pastry are
-the same, so that an interrupted plan goes on where it stopped. An entry that fails
-does not keep the others from running.`
+the same, so that an interrupted plan goes on where it stopped; with -redraw nothing
+is run at all. An entry that fails does not keep the others from running.`
 
 // planEntry is something that the docs show.
 type planEntry struct {
 	name, title, text string
 	lines             []string      // of commands, without "pastry sim", all of the same experiment
 	estimate          time.Duration // of all of them, on two cores
+	gogc              int           // garbage that may gather, in percent, which time and memory depend on; 0 for as set
+	with              []string      // entries of the same experiment that figures of several sizes show, too
 }
 
 // simPlan carries out a plan.
@@ -37,6 +39,7 @@ type simPlan struct {
 	out         string
 	only        []string
 	force, keep bool
+	redraw      bool
 	list, quiet bool
 
 	experiments []experiment.Experiment
@@ -53,7 +56,8 @@ func newSimAllCommand(experiments []experiment.Experiment, plan []planEntry) *co
 		Long:  simAllLong,
 		Args:  cobra.NoArgs,
 		Example: `  pastry sim all -list
-  pastry sim all -only hops,replicas -out /tmp/figures`,
+  pastry sim all -only hops,replicas -out /tmp/figures
+  pastry sim all -redraw`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd) },
 	}
 	f := cmd.Flags()
@@ -63,12 +67,16 @@ func newSimAllCommand(experiments []experiment.Experiment, plan []planEntry) *co
 	f.BoolVar(&p.list, "list", false, "list the entries, run nothing")
 	f.BoolVar(&p.force, "force", false, "run again what is finished")
 	f.BoolVar(&p.keep, "keep", false, "keep what another version of pastry has finished")
+	f.BoolVar(&p.redraw, "redraw", false, "run nothing, and draw again what is finished, whatever version it is of")
 	f.BoolVar(&p.quiet, "quiet", false, "show no progress")
 	_ = cmd.MarkFlagDirname("out") // fails only for an unknown flag
 	return cmd
 }
 
 func (p *simPlan) run(cmd *cobra.Command) error {
+	if p.redraw && p.force {
+		return errors.New("-redraw runs nothing, -force runs everything: give only one of them")
+	}
 	jobs, err := p.jobs()
 	if err != nil {
 		return err
@@ -114,7 +122,7 @@ func (p *simPlan) jobs() ([]*job, error) {
 	for _, e := range entries {
 		j := &job{planEntry: e, again: p.force, dir: p.out, done: loadEntry(entryPath(p.out, e.name, false)),
 			partial: loadEntry(entryPath(p.out, e.name, true))}
-		if !p.keep {
+		if !p.keep && !p.redraw {
 			j.fresh = simVersion()
 		}
 		for _, line := range e.lines {
@@ -158,8 +166,8 @@ func (p *simPlan) runAll(ctx context.Context, jobs []*job) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if j.finished() {
-			p.watch.note("%s (%d of %d) is finished already", j.name, i+1, len(jobs))
+		if p.redraw != j.finished() {
+			p.watch.note("%s (%d of %d) is %s", j.name, i+1, len(jobs), j.state())
 			continue
 		}
 		p.watch.note("%s (%d of %d), about %v of %v", j.name, i+1, len(jobs), roundedTime(j.estimated()), roundedTime(leftOf(jobs[i:])))

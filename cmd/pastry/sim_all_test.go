@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime/metrics"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/secondbit/pastry/internal/experiment"
+	"github.com/secondbit/pastry/internal/figure"
 )
 
 var toyPlan = []planEntry{
@@ -57,7 +59,7 @@ func TestFiguresOfDocs(t *testing.T) {
 	dir := filepath.Join("..", "..", "docs", "figures")
 	p := simPlan{experiments: experiment.All(), all: simEntries, out: dir}
 	if got, want := readFile(t, filepath.Join(dir, "README.md")), p.readme(); got != want {
-		t.Errorf("README.md is not what the reports make: \"pastry sim all -only unclaimed -keep\" writes it again; got(-) want(+):\n%s", cmp.Diff(got, want))
+		t.Errorf("README.md is not what the reports make: \"pastry sim all -redraw\" writes it again; got(-) want(+):\n%s", cmp.Diff(got, want))
 	}
 	jobs, err := p.jobs()
 	if err != nil {
@@ -75,12 +77,38 @@ func TestFiguresOfDocs(t *testing.T) {
 		if diff := cmp.Diff(j.done.Commands, want); diff != "" {
 			t.Errorf("%s: figures are not made by the plan's commands, got(-) want(+):\n%s", j.name, diff)
 		}
-		for _, f := range j.done.Figures {
-			for _, ext := range []string{".svg", ".png"} {
-				if _, err := os.Stat(filepath.Join(dir, f.Name+ext)); err != nil && hasPoints(f) {
-					t.Error(err)
-				}
-			}
+		checkDrawn(t, j)
+	}
+}
+
+// checkDrawn draws an entry of the docs again.
+func checkDrawn(t *testing.T, j *job) {
+	t.Helper()
+	var reports []experiment.Report
+	for _, r := range j.done.Runs {
+		report, err := r.revive(j.experiment.Blank())
+		if err != nil {
+			t.Errorf("%s: %v", j.name, err)
+			return
+		}
+		reports = append(reports, report)
+	}
+	if diff := cmp.Diff(j.done.Figures, j.figures(reports)); diff != "" {
+		t.Errorf("%s: figures are not what the reports make; got(-) want(+):\n%s", j.name, diff)
+	}
+	for _, f := range j.done.Figures {
+		if !hasPoints(f) {
+			continue
+		}
+		svg, err := figure.SVG(f)
+		if err != nil {
+			t.Error(err)
+		}
+		if got := readFile(t, filepath.Join(j.dir, f.Name+".svg")); got != string(svg) {
+			t.Errorf("%s.svg is not what is drawn now", f.Name)
+		}
+		if _, err := os.Stat(filepath.Join(j.dir, f.Name+".png")); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -124,6 +152,53 @@ func TestSimAll(t *testing.T) {
 	}
 }
 
+// An entry that names others draws what compares several sizes with theirs, too, and
+// has the collector's setting of its own.
+func TestSimAllWith(t *testing.T) {
+	dir := t.TempDir()
+	gogc := make(map[int]uint64)
+	all := toys(func(_ context.Context, _ uint64, nodes int) error {
+		sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+		metrics.Read(sample)
+		gogc[nodes] = sample[0].Value.Uint64()
+		return nil
+	})
+	all[0].Figures = func(reports []experiment.Report) []experiment.Figure {
+		figures := toyFigures(reports)
+		if len(reports) > 1 {
+			figures = append(figures, experiment.Figure{Name: "sizes", Series: figures[0].Series})
+		}
+		return figures
+	}
+	plan := []planEntry{
+		{name: "one", title: "One", text: "One.", lines: []string{"toy -nodes 5"}, estimate: time.Minute},
+		{name: "other", title: "Other", text: "Another.", lines: []string{"toy -nodes 7"}, estimate: time.Minute, gogc: 42, with: []string{"one", "missing"}},
+	}
+	if status, _, stderr := sim(t.Context(), all, plan, "all", "-out", dir); status != 0 {
+		t.Fatalf("exit status %d: %s", status, stderr)
+	}
+	got := make(map[string]int)
+	for _, name := range []string{"one", "other"} {
+		for _, f := range loadEntry(entryPath(dir, name, false)).Figures {
+			if hasPoints(f) {
+				got[f.Name] = len(f.Series[0].Points)
+			}
+		}
+	}
+	if diff := cmp.Diff(got, map[string]int{"one-sums": 1, "other-sums": 1, "other-sizes": 2}); diff != "" {
+		t.Errorf("points of each figure, got(-) want(+):\n%s", diff)
+	}
+	if gogc[5] == 42 || gogc[7] != 42 {
+		t.Errorf("the collector's setting was %d%% and %d%%, want 42%% for the second only", gogc[5], gogc[7])
+	}
+	readme := readFile(t, filepath.Join(dir, "README.md"))
+	for _, want := range []string{"\npastry sim toy -nodes 5 -seed 1\n", "\nGOGC=42 pastry sim toy -nodes 7 -seed 1\n", "![](other-sizes.svg)"} {
+		if !strings.Contains(readme, want) {
+			t.Errorf("README.md does not say %q:\n%s", want, readme)
+		}
+	}
+}
+
 // What is finished is not run again, but for -force or when it was made otherwise.
 func TestSimAllResumes(t *testing.T) {
 	dir := t.TempDir()
@@ -137,16 +212,19 @@ func TestSimAllResumes(t *testing.T) {
 		stderr string
 	}{
 		{"an entry fails, the other is made", nil, nil, []int{5}, 1, []int{5, 10, 20, 10}, "small: sim toy -nodes 5 -seed 1: the ring is broken"},
-		{"only what failed is run", nil, nil, nil, 0, []int{5}, "large (2 of 2) is finished already"},
-		{"nothing is left", nil, nil, nil, 0, nil, "small (1 of 2) is finished already"},
+		{"only what failed is run", nil, nil, nil, 0, []int{5}, "large (2 of 2) is finished"},
+		{"nothing is left", nil, nil, nil, 0, nil, "small (1 of 2) is finished"},
 		{"force", nil, []string{"-force", "-only", "small"}, nil, 0, []int{5}, ""},
 		{"only", nil, []string{"-only", "large", "-force"}, []int{20}, 1, []int{10, 20}, "large: sim toy -nodes 20 -seed 1"},
 		{"the old figures still stand", nil, nil, nil, 0, nil, ""},
 		{"interrupted", func() { rewrite(t, dir, "large", "Version", "older") }, nil, []int{-20}, 1, []int{20}, "the same command goes on from here"},
 		{"goes on", nil, nil, nil, 0, []int{20, 10}, ""},
 		{"another version", func() { rewrite(t, dir, "large", "Version", "older") }, []string{"-keep"}, nil, 0, nil, ""},
+		{"redraw", func() { remove(t, filepath.Join(dir, "large-sums.svg")) }, []string{"-redraw"}, nil, 0, nil, "large-sums.svg and .png are written"},
+		{"redraw and force", nil, []string{"-redraw", "-force"}, nil, 1, nil, "give only one of them"},
 		{"another command", func() { rewrite(t, dir, "small", "Command", "older") }, nil, nil, 0, []int{5, 10, 20, 10}, ""},
-		{"a file that is none", func() { spoil(t, filepath.Join(dir, "small.json")) }, nil, nil, 0, []int{5}, ""},
+		{"a file that is none, redraw", func() { spoil(t, filepath.Join(dir, "small.json")) }, []string{"-redraw"}, nil, 0, nil, "small (1 of 2) is not yet run"},
+		{"a file that is none", nil, nil, nil, 0, []int{5}, ""},
 	}
 	for _, s := range steps {
 		if s.before != nil {
@@ -178,6 +256,13 @@ func rewrite(t *testing.T, dir, name, field, value string) {
 		}
 	}
 	if err := e.save(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -99,70 +100,67 @@ func (j *job) state() string {
 
 // run makes the runs that are left and writes everything down.
 func (j *job) run(ctx context.Context, watch *simProgress) error {
+	if j.gogc > 0 {
+		defer debug.SetGCPercent(debug.SetGCPercent(j.gogc))
+	}
 	reports, err := j.reports(ctx, watch)
 	if err != nil {
 		return err
 	}
-	e := simEntry{Name: j.name, Commands: j.commands, Runs: j.partial.Runs, Table: newTable(j.labels, reports)}
-	for _, f := range j.experiment.Figures(reports) {
-		if f.Name != j.name && !strings.HasPrefix(f.Name, j.name+"-") {
-			f.Name = j.name + "-" + f.Name
-		}
-		e.Figures = append(e.Figures, f)
-	}
+	e := simEntry{Name: j.name, Commands: j.commands, Runs: j.partial.Runs, Table: newTable(j.labels, reports), Figures: j.figures(reports)}
 	if err := drawAll(j.dir, e.Figures, watch); err != nil {
 		return err
 	}
 	return errors.Join(e.save(entryPath(j.dir, j.name, false)), removeFile(entryPath(j.dir, j.name, true)))
 }
 
+// figures draws the reports. What can only be drawn of several, and not of these, is
+// drawn of them and those of the entries named in with, as far as they are finished.
+func (j *job) figures(reports []experiment.Report) []experiment.Figure {
+	figures := j.experiment.Figures(reports)
+	all := slices.Clone(reports)
+	for _, name := range j.with {
+		for _, r := range loadEntry(entryPath(j.dir, name, false)).Runs {
+			if other, err := r.revive(j.experiment.Blank()); err == nil {
+				all = append(all, other)
+			}
+		}
+	}
+	for _, f := range j.experiment.Figures(all) {
+		if !slices.ContainsFunc(figures, func(own experiment.Figure) bool { return own.Name == f.Name }) {
+			figures = append(figures, f)
+		}
+	}
+	for i, f := range figures {
+		if f.Name != j.name && !strings.HasPrefix(f.Name, j.name+"-") {
+			figures[i].Name = j.name + "-" + f.Name
+		}
+	}
+	return figures
+}
+
 // reports returns the reports of all runs: those kept, and those made now. Each of
 // these is saved as soon as it is there.
 func (j *job) reports(ctx context.Context, watch *simProgress) ([]experiment.Report, error) {
-	runs, reports := j.keptRuns(), make([]experiment.Report, len(j.trials))
-	var made experiment.Report
-	for i := range runs {
-		if runs[i].Command != "" {
-			continue
+	runs, reports := make([]entryRun, len(j.trials)), make([]experiment.Report, len(j.trials))
+	for i, t := range j.trials {
+		if r, ok := j.kept(t); ok {
+			var err error
+			if reports[i], err = r.revive(j.experiment.Blank()); err != nil {
+				watch.note("run %d of %d is made again: %v", i+1, len(runs), err)
+			} else {
+				runs[i] = r
+			}
 		}
-		if err := j.make(ctx, watch, i, runs, reports); err != nil {
-			return nil, err
-		}
-		made = reports[i]
 	}
 	for i := range runs {
-		if reports[i] != nil {
-			continue
-		}
-		var err error
-		if reports[i], err = runs[i].revive(made); err == nil {
-			continue
-		}
-		watch.note("run %d of %d is made again: %v", i+1, len(runs), err)
-		if err := j.make(ctx, watch, i, runs, reports); err != nil {
-			return nil, err
+		if reports[i] == nil {
+			if err := j.make(ctx, watch, i, runs, reports); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return reports, j.save(runs)
-}
-
-// keptRuns returns for each trial the run that is kept. At least one is left to do,
-// without a command: only a report just made tells of which type the others are.
-func (j *job) keptRuns() []entryRun {
-	runs := make([]entryRun, len(j.trials))
-	missing := false
-	for i, t := range j.trials {
-		r, ok := j.kept(t)
-		if !ok {
-			missing = true
-			continue
-		}
-		runs[i] = r
-	}
-	if !missing {
-		runs[0] = entryRun{}
-	}
-	return runs
 }
 
 // make makes run i.

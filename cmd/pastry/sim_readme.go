@@ -38,7 +38,7 @@ func (e *planEntry) section(done *simEntry) string {
 		}
 	}
 	fmt.Fprintf(&b, "\nSeed %s. [Reports](%s.json) of %s, made by:\n\n```sh\n%s\n```\n\n",
-		strings.Join(done.seeds(), ", "), done.Name, strings.Join(done.versions(), " and "), strings.Join(done.Commands, "\n"))
+		strings.Join(done.seeds(), ", "), done.Name, strings.Join(done.versions(), " and "), strings.Join(e.shown(done.Commands), "\n"))
 	b.WriteString(done.Table.markdown())
 	b.WriteString("\n<details><summary>The runs</summary>\n\n")
 	for i, r := range done.Runs {
@@ -46,6 +46,18 @@ func (e *planEntry) section(done *simEntry) string {
 	}
 	b.WriteString("\n</details>\n")
 	return b.String()
+}
+
+// shown returns commands with what of the environment they need.
+func (e *planEntry) shown(commands []string) []string {
+	if e.gogc == 0 {
+		return commands
+	}
+	var all []string
+	for _, c := range commands {
+		all = append(all, fmt.Sprintf("GOGC=%d %s", e.gogc, c))
+	}
+	return all
 }
 
 func hasPoints(f experiment.Figure) bool {

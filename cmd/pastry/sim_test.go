@@ -87,7 +87,8 @@ func toyFigures(reports []experiment.Report) []experiment.Figure {
 // toys is a set of experiments with one that calls hook in its run.
 func toys(hook func(ctx context.Context, seed uint64, nodes int) error) []experiment.Experiment {
 	return []experiment.Experiment{{Name: "toy", Short: "adds up", Long: "Toy adds up.",
-		New: func() experiment.Run { return &toy{hook: hook} }, Figures: toyFigures}}
+		New:   func() experiment.Run { return &toy{hook: hook} },
+		Blank: func() experiment.Report { return new(toyReport) }, Figures: toyFigures}}
 }
 
 // sim carries out a sim command with the given experiments and plan.

@@ -34,6 +34,7 @@ Held against MSPastry (Castro, Costa and Rowstron, DSN 2004), whose workload was
 similar one: b=4, L=32, 10,000 nodes, a lookup every 100 seconds and node. Here L
 is 24 unless -leafset says otherwise, and -rate may be higher.`,
 	New:     func() Run { return newChurn() },
+	Blank:   func() Report { return new(ChurnReport) },
 	Figures: churnFigures,
 }
 

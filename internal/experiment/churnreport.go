@@ -1,9 +1,7 @@
 package experiment
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -65,7 +63,7 @@ func (r *ChurnReport) Rows() []Row {
 // rows returns who came and went for people.
 func (c *Coming) rows() []Row {
 	return []Row{
-		{Name: "nodes that came", Value: fmt.Sprintf("%d, of which %d became active", c.Arrived, c.Joined)},
+		{Name: "nodes that came, that became active", Value: fmt.Sprintf("%d, %d", c.Arrived, c.Joined)},
 		{Name: "nodes that went", Value: fmt.Sprintf("%d silently, %d with notice", c.Crashed, c.Left)},
 		{Name: "joiners told of another member", Value: fmt.Sprint(c.Retold)},
 		{Name: "time to join p50, p90, p99, most", Value: fmt.Sprintf("%.2f, %.2f, %.2f, %.2f s", c.JoinP50, c.JoinP90, c.JoinP99, c.JoinMost)},
@@ -74,8 +72,8 @@ func (c *Coming) rows() []Row {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// churnFigures draws what depends on the mean session, a series for every share
-// of packets lost.
+// churnFigures draws what depends on the mean session, a series for every size of the
+// ring, share of packets lost and whatever else the runs differ in.
 func churnFigures(reports []Report) []Figure {
 	x := "mean session, minutes"
 	horizontal := func(name string, y float64) Series {
@@ -103,36 +101,13 @@ func churnFigures(reports []Report) []Figure {
 	}
 }
 
-// bySession returns a curve for every share of packets lost, and way to build the
-// ring. Zeros are left out: a logarithmic axis cannot show them.
+// bySession returns a curve for all runs that differ in nothing but the session.
 func bySession(reports []Report, name string, value func(r *ChurnReport) float64) []Series {
-	type kind struct {
-		loss  float64
-		built string
+	var g group
+	own := apart(reports, "session", "nodes", "loss", "perfect")
+	for _, r := range reportsOf[*ChurnReport](reports) {
+		g.add(r.named(fmt.Sprintf("%s, %d nodes, %g%% of packets lost%s", name, r.Nodes, 100*r.Loss, own(r.Head()))),
+			Point{seconds(r.Session).Minutes(), value(r)})
 	}
-	curves := make(map[kind]*Series)
-	for _, report := range reports {
-		r, ok := report.(*ChurnReport)
-		if !ok {
-			continue
-		}
-		y := value(r)
-		if y <= 0 {
-			continue
-		}
-		k := kind{r.Loss, r.Built}
-		if curves[k] == nil {
-			curves[k] = &Series{Name: r.named(fmt.Sprintf("%s, %g%% of packets lost", name, 100*r.Loss))}
-		}
-		curves[k].Points = append(curves[k].Points, Point{seconds(r.Session).Minutes(), y})
-	}
-	kinds := slices.SortedFunc(maps.Keys(curves), func(a, b kind) int {
-		return cmp.Or(cmp.Compare(a.loss, b.loss), cmp.Compare(a.built, b.built))
-	})
-	var series []Series
-	for _, k := range kinds {
-		slices.SortFunc(curves[k].Points, func(a, b Point) int { return cmp.Compare(a.X, b.X) })
-		series = append(series, *curves[k])
-	}
-	return series
+	return g.curves()
 }

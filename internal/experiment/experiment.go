@@ -13,6 +13,8 @@ type Experiment struct {
 	Long  string // what is done, what is measured, and whose figures it is held against
 	// New returns a run with the default parameters.
 	New func() Run
+	// Blank returns an empty report, into which the JSON form of one can be read.
+	Blank func() Report
 	// Figures draws one or more reports of this experiment, which differ in the
 	// parameters that were swept.
 	Figures func(reports []Report) []Figure

@@ -29,6 +29,7 @@ out, to compare with the remote procedure calls of the paper.
 
 Held against Rowstron and Druschel (2001), section 3.4.`,
 	New:     func() Run { return newFailures() },
+	Blank:   func() Report { return new(FailuresReport) },
 	Figures: failuresFigures,
 }
 

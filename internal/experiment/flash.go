@@ -17,6 +17,7 @@ random moment through a random member, while lookups go on at -rate. Measured ar
 the times until each is active and until every leaf set of the ring is exact, and
 what becomes of the lookups meanwhile. They go on until a minute after that.`,
 	New:     func() Run { return newFlash() },
+	Blank:   func() Report { return new(FlashReport) },
 	Figures: flashFigures,
 }
 
@@ -62,7 +63,8 @@ type FlashReport struct {
 	Last    float64   `json:"last_seconds"`  // from the first node's arrival until the last was active
 	Exact   float64   `json:"exact_seconds"` // and until every leaf set was exact; -1 if never
 	Reached []float64 `json:"join_seconds"`  // by percent of the joiners: 0, 1, … 100
-	Lookups
+	Lookups           // sent until the ring was exact
+	Calm
 	Coming
 	Traffic
 }
@@ -80,7 +82,7 @@ func (f *Flash) Run(ctx context.Context, p *Progress) (Report, error) {
 	if err := f.crowd(ctx, p, s, pop, r); err != nil {
 		return nil, err
 	}
-	r.Header, r.Lookups, r.Coming, r.Active = f.header("flash", s.world, began), s.ledger.account(s.ledger.book), pop.take(), s.world.CountActive()
+	r.Header, r.Coming, r.Active = f.header("flash", s.world, began), pop.take(), s.world.CountActive()
 	for percent := range 101 {
 		r.Reached = append(r.Reached, rank(pop.took, float64(percent)/100).Seconds())
 	}
@@ -110,7 +112,9 @@ func (f *Flash) crowd(ctx context.Context, p *Progress, s *stage, pop *populatio
 		r.Exact = (s.world.Now() - start).Seconds()
 	}
 	r.Traffic = s.meter.take()
-	return s.end(ctx, p, &over)
+	var err error
+	r.Lookups, r.Calm, err = s.end(ctx, p, &over)
+	return err
 }
 
 // Rows returns the report as a table.
@@ -126,18 +130,15 @@ func (r *FlashReport) Rows() []Row {
 		{Name: "ring exact after", Value: exact},
 	}
 	rows = append(rows, r.Coming.rows()...)
-	return slices.Concat(rows, r.Lookups.rows(), r.Traffic.rows(""), r.Lookups.remarks())
+	return slices.Concat(rows, r.Lookups.rows(), r.Calm.rows(), r.Traffic.rows(""), r.Lookups.remarks())
 }
 
 // flashFigures draws the distribution of the time to join.
 func flashFigures(reports []Report) []Figure {
 	f := Figure{Name: "flash", Title: "Time to join in a flash crowd", X: "seconds", Y: "share of joiners"}
-	for _, report := range reports {
-		r, ok := report.(*FlashReport)
-		if !ok {
-			continue
-		}
-		s := Series{Name: r.named(fmt.Sprintf("%d join %d within %v", r.Joiners, r.Nodes, seconds(r.Within))), Style: Step}
+	own := apart(reports, "nodes", "joiners", "within", "perfect")
+	for _, r := range reportsOf[*FlashReport](reports) {
+		s := Series{Name: r.named(fmt.Sprintf("%d join %d within %v%s", r.Joiners, r.Nodes, seconds(r.Within), own(r.Head()))), Style: Step}
 		for percent, t := range r.Reached {
 			s.Points = append(s.Points, Point{t, float64(percent) / 100})
 		}

@@ -10,7 +10,7 @@ import (
 func runFlash(t *testing.T, change func(f *Flash)) *FlashReport {
 	t.Helper()
 	f := newFlash()
-	f.Nodes, f.Joiners, f.Within, f.Rate, f.Limit = 60, 60, 5*time.Second, 0.5, 2*time.Minute
+	f.Nodes, f.Joiners, f.Within, f.Rate, f.Limit = 60, 60, 5*time.Second, 1, 2*time.Minute
 	if change != nil {
 		change(f)
 	}
@@ -34,6 +34,9 @@ func TestFlash(t *testing.T) {
 	}
 	if r.Sent < 500 || r.Wrong > 0 || r.Lost > 0 {
 		t.Errorf("%d lookups, %d wrong, %d lost; want many, none and none: %v", r.Sent, r.Wrong, r.Lost, r.Incidents)
+	}
+	if want := (Calm{r.CalmSent, 0, 0}); r.CalmSent < 5000 || r.Calm != want {
+		t.Errorf("in the minute after: %+v; want many, none wrong, none lost", r.Calm)
 	}
 }
 

@@ -23,6 +23,7 @@ tables are: whether an entry holds the nearest of all nodes that fit it.
 
 Held against Rowstron and Druschel (2001), sections 3.1 and 3.2.`,
 	New:     func() Run { return newHops() },
+	Blank:   func() Report { return new(HopsReport) },
 	Figures: hopsFigures,
 }
 

@@ -94,8 +94,8 @@ func TestKeysAreNotNodes(t *testing.T) {
 	if keys.MeanHops == nodes.MeanHops {
 		t.Errorf("lookups of keys and of nodes take %v hops alike", keys.MeanHops)
 	}
-	if keys.name() == nodes.name() {
-		t.Errorf("both are drawn as one curve, %q", keys.name())
+	if keys.kind() == nodes.kind() {
+		t.Errorf("both are drawn as one curve, %q", keys.kind())
 	}
 }
 

@@ -24,6 +24,7 @@ who comes holds nothing. Look-ups go to the roots.
 The oracle counts, at every moment, on how many live members each record is. It is lost when it was
 acknowledged and the last copy is gone. Bytes are those of calls and replies, without the headers of routing.`,
 	New:     func() Run { return newDurability() },
+	Blank:   func() Report { return new(DurabilityReport) },
 	Figures: durabilityFigures,
 }}
 

@@ -15,7 +15,7 @@ type DurabilityReport struct {
 	For      float64 `json:"churn_seconds"`
 	Repair   bool    `json:"repair"`
 
-	Joined      int     `json:"joined"`
+	Arrived     int     `json:"arrived"`
 	Crashed     int     `json:"crashed"`
 	Left        int     `json:"left"`
 	MeanMembers float64 `json:"mean_members"`
@@ -79,7 +79,7 @@ func (a *archive) report(began time.Time) *DurabilityReport {
 	r := &DurabilityReport{
 		Header:   a.header("records", a.world, began),
 		Replicas: a.Replicas, Size: a.Size, Session: a.Session.Seconds(), Leave: a.Leave, For: a.For.Seconds(), Repair: a.Repair,
-		Joined: a.ended.coming.Arrived, Crashed: a.ended.coming.Crashed, Left: a.ended.coming.Left, MeanMembers: a.members / a.For.Seconds(),
+		Arrived: a.ended.coming.Arrived, Crashed: a.ended.coming.Crashed, Left: a.ended.coming.Left, MeanMembers: a.members / a.For.Seconds(),
 		Records: a.Records, Acknowledged: a.acked, Unwritten: a.written - a.acked, Faults: a.faults,
 		FewestCopies: a.copies.fewest, CopiesShare: a.copies.shares(), LowAtEnd: a.ended.low,
 		Settled: a.settled.Seconds(), Misplaced: a.misplaced,
@@ -121,7 +121,7 @@ func (r *DurabilityReport) Rows() []Row {
 	rows := []Row{
 		{Name: "records written, acknowledged", Value: fmt.Sprintf("%d, %d", r.Records, r.Acknowledged)},
 		{Name: "records lost", Value: fmt.Sprint(r.Lost)},
-		{Name: "members", Value: fmt.Sprintf("%.1f; %d joined, %d crashed, %d left", r.MeanMembers, r.Joined, r.Crashed, r.Left)},
+		{Name: "members", Value: fmt.Sprintf("%.1f; %d came, %d crashed, %d left", r.MeanMembers, r.Arrived, r.Crashed, r.Left)},
 		{Name: "fewest copies of a record, at any time", Value: fmt.Sprintf("%d of %d", r.FewestCopies, r.Replicas)},
 		{Name: "time with fewer copies than r", Value: percent(r.UnderReplicated)},
 		{Name: "time to be back at r copies, p50, p90, p99, max", Value: fmt.Sprintf("%.1f, %.1f, %.1f, %.1f s", r.RepairP50, r.RepairP90, r.RepairP99, r.RepairMost)},
@@ -184,27 +184,20 @@ func durabilityFigures(reports []Report) []Figure {
 	under := Figure{Name: "records-under", Title: "Records with fewer than r copies", X: "hours", Y: "share"}
 	bytes := Figure{Name: "records-bytes", Title: "Traffic of repair", X: "hours", Y: "bytes/s a member"}
 	cost := Figure{Name: "records-cost", Title: "Traffic of repair by session time", X: "mean session, minutes", Y: "bytes/s a member", LogX: true, LogY: true}
-	moved, compared := Series{Name: "moving records"}, Series{Name: "comparing"}
-	for _, report := range reports {
-		r, ok := report.(*DurabilityReport)
-		if !ok {
-			continue
-		}
-		name := func(what string) string {
-			if len(reports) == 1 {
-				return what
-			}
-			return fmt.Sprintf("%s, r=%d, session %v", what, r.Replicas, seconds(r.Session))
-		}
+	var costs group
+	all := reportsOf[*DurabilityReport](reports)
+	own, alike := apart(reports, "perfect"), apart(reports, "perfect", "session")
+	for _, r := range all {
+		name := func(what string) string { return r.named(what + own(r.Head())) }
 		copies.Series = append(copies.Series, r.series(name("mean"), r.MeanCopies), r.series(name("fewest"), toFloats(r.LeastCopies)))
 		under.Series = append(under.Series, r.series(name("all records"), r.Under))
 		bytes.Series = append(bytes.Series, r.series(name("moving records"), r.Moved), r.series(name("comparing"), r.Compared))
-		moved.Points = append(moved.Points, Point{r.Session / 60, r.MovedRate})
-		compared.Points = append(compared.Points, Point{r.Session / 60, r.CompareRate})
+		costs.add(r.named("moving records"+alike(r.Head())), Point{r.Session / 60, r.MovedRate})
+		costs.add(r.named("comparing"+alike(r.Head())), Point{r.Session / 60, r.CompareRate})
 	}
 	figures := []Figure{copies, under, bytes}
-	if len(moved.Points) > 1 {
-		cost.Series = []Series{moved, compared}
+	if len(all) > 1 {
+		cost.Series = costs.curves()
 		figures = append(figures, cost)
 	}
 	return figures

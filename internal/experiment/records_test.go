@@ -57,7 +57,7 @@ func TestRecordsNoneLost(t *testing.T) {
 			if r.Acknowledged < r.Records*98/100 || r.ReadsFound < r.Reads*99/100 || r.Reads == 0 {
 				t.Errorf("%d of %d records acknowledged, %d of %d look-ups found", r.Acknowledged, r.Records, r.ReadsFound, r.Reads)
 			}
-			if r.Crashed+r.Left == 0 || r.Joined == 0 || r.Fetched == 0 {
+			if r.Crashed+r.Left == 0 || r.Arrived == 0 || r.Fetched == 0 {
 				t.Errorf("nothing has happened: %+v", r)
 			}
 		})

@@ -31,6 +31,7 @@ three ways that get the same lookups:
 Held against Rowstron and Druschel (2001), section 3.3: "first" against prefix
 routing alone, "nearest" against the paper's heuristic.`,
 	New:     func() Run { return newReplicas() },
+	Blank:   func() Report { return new(ReplicasReport) },
 	Figures: replicasFigures,
 }
 

@@ -70,7 +70,7 @@ func (s *Setup) faults() []error {
 	return gripes(err,
 		gripe(s.LeafSet >= 2 && s.LeafSet <= 128 && s.LeafSet%2 == 0, "-leafset is %d, must be even and 2 to 128", s.LeafSet),
 		gripe(s.DigitBits >= 1 && s.DigitBits <= 8, "-bits is %d, must be 1 to 8", s.DigitBits),
-		gripe(s.JoinRate > 0 || s.Perfect, "-joinrate is %g, must be positive", s.JoinRate),
+		gripe(s.JoinRate > 0 && s.JoinRate <= 1000 || s.Perfect, "-joinrate is %g, must be positive and at most 1000", s.JoinRate),
 		gripe(s.Loss >= 0 && s.Loss < 1, "-loss is %g, must be at least 0 and less than 1", s.Loss),
 		gripe(s.Jitter >= 0 && s.Jitter <= 100, "-jitter is %g, must be 0 to 100", s.Jitter),
 		gripe(s.Late >= 0 && s.Late <= 1, "-late is %g, must be 0 to 1", s.Late),

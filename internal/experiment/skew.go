@@ -23,6 +23,7 @@ are all alike. Compared are hops, and how the load spreads: lookups that the mos
 loaded node answers as root, and lookups that pass through the most loaded node
 on their way.`,
 	New:     func() Run { return newSkew() },
+	Blank:   func() Report { return new(SkewReport) },
 	Figures: skewFigures,
 }
 

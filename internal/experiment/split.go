@@ -22,8 +22,10 @@ passes between parts. Then the network heals. Lookups go on at -rate all the
 time. While the network is split, the root of a key is the closest member of the
 origin's own part; from the instant of healing on, it is the closest of all.
 Measured are the times until each part is an exact ring, and until all is one
-again, and what becomes of the lookups sent before and after the healing.`,
+again, and what becomes of the lookups sent while it is split, from the healing
+until all is one, and in the minute after that.`,
 	New:     func() Run { return newSplit() },
+	Blank:   func() Report { return new(SplitReport) },
 	Figures: splitFigures,
 }
 
@@ -62,8 +64,8 @@ func (s *Split) Check() error {
 	)...))
 }
 
-// SplitReport is what the split experiment measured. The lookups are those sent
-// after the healing; those sent while the network was split come first.
+// SplitReport is what the split experiment measured. Lookups are told apart by when
+// they were sent: while the network was split, after that, and when all was over.
 type SplitReport struct {
 	Header
 	Loss         float64  `json:"packet_loss"`
@@ -79,8 +81,9 @@ type SplitReport struct {
 	SplitDelay99 float64  `json:"split_delay_p99_ms"`
 	SplitMax     float64  `json:"split_delay_max_ms"`
 	SplitTold    []string `json:"split_incidents,omitempty"`
-	Lookups
-	Traffic // after the healing, until the ring was exact
+	Lookups               // sent after the healing, until the ring was exact
+	Calm
+	Traffic // like the lookups
 }
 
 // Run blocks until the ring is exact again, or the limit is over, and the last
@@ -163,28 +166,27 @@ func (t *torn) heal(ctx context.Context, p *Progress, r *SplitReport) error {
 	t.ledger.truth = func(_ int, key ring.ID) int { return t.world.Root(key) }
 	t.meter.restart()
 	p.Stage("the ring becomes one again")
-	whole := t.world.Ring(nil)
-	exact := func() bool { return whole.CheckLeafSets() == nil }
-	if err := letStep(ctx, t.world, exactStep, t.meter.sample, t.Limit, exact, p, nil); err != nil {
+	if err := letStep(ctx, t.world, exactStep, t.meter.sample, t.Limit, t.world.Exact, p, nil); err != nil {
 		return err
 	}
-	if r.Merged = -1; exact() {
+	if r.Merged = -1; t.world.Exact() {
 		r.Merged = (t.world.Now() - healed).Seconds()
 	}
 	r.Traffic = t.meter.take()
-	if err := t.end(ctx, p, &t.ended); err != nil {
+	var err error
+	if r.Lookups, r.Calm, err = t.end(ctx, p, &t.ended); err != nil {
 		return err
 	}
 	t.account(r, before, healed)
 	return nil
 }
 
-// account fills in what became of the lookups.
+// account fills in what became of the lookups sent before the healing, and when the
+// last was delivered wrongly.
 func (t *torn) account(r *SplitReport, before *book, healed time.Duration) {
 	b := t.ledger.account(before)
 	r.SplitSent, r.SplitWrong, r.SplitLost = b.Sent, b.Wrong, b.Lost
 	r.SplitDelay99, r.SplitMax, r.SplitTold = b.DelayP99, b.DelayMax, b.Incidents
-	r.Lookups = t.ledger.account(t.ledger.book)
 	if r.LastWrong = -1; t.ledger.lastWrong > healed {
 		r.LastWrong = (t.ledger.lastWrong - healed).Seconds()
 	}
@@ -206,26 +208,19 @@ func (r *SplitReport) Rows() []Row {
 		{Name: "one exact ring after healing", Value: after(r.Merged)},
 		{Name: "last wrong delivery after healing", Value: after(r.LastWrong)},
 	}
-	return slices.Concat(rows, r.Lookups.rows(), r.Traffic.rows(""), remarks("incident while split", r.SplitTold), r.Lookups.remarks())
+	return slices.Concat(rows, r.Lookups.rows(), r.Calm.rows(), r.Traffic.rows(""), remarks("incident while split", r.SplitTold), r.Lookups.remarks())
 }
 
 // splitFigures draws the time to become one ring again by how long the network
-// was split, a series for every number of parts.
+// was split, a series for all runs that differ in nothing else.
 func splitFigures(reports []Report) []Figure {
-	f := Figure{Name: "split", Title: "Time to become one ring after the network healed", X: "split for, minutes", Y: "seconds"}
-	var byParts []Series
-	for _, report := range reports {
-		r, ok := report.(*SplitReport)
-		if !ok || r.Merged < 0 {
-			continue
+	var g group
+	own := apart(reports, "for", "nodes", "parts", "perfect")
+	for _, r := range reportsOf[*SplitReport](reports) {
+		if r.Merged >= 0 {
+			g.add(r.named(fmt.Sprintf("%d nodes, %d parts%s", r.Nodes, r.Parts, own(r.Head()))), Point{seconds(r.For).Minutes(), r.Merged})
 		}
-		name := r.named(fmt.Sprintf("%d parts", r.Parts))
-		at := slices.IndexFunc(byParts, func(s Series) bool { return s.Name == name })
-		if at < 0 {
-			at, byParts = len(byParts), append(byParts, Series{Name: name})
-		}
-		byParts[at].Points = append(byParts[at].Points, Point{seconds(r.For).Minutes(), r.Merged})
 	}
-	f.Series = byParts
-	return []Figure{f}
+	return []Figure{{Name: "split", Title: "Time to become one ring after the network healed", X: "split for, minutes", Y: "seconds",
+		Series: g.curves()}}
 }

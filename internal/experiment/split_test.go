@@ -49,6 +49,9 @@ func TestSplit(t *testing.T) {
 			if r.Wrong > 0 != (r.LastWrong > 0) {
 				t.Errorf("%d wrong after the healing, the last after %.1fs", r.Wrong, r.LastWrong)
 			}
+			if r.CalmSent < 500 || r.CalmWrong > 0 || r.CalmLost > 0 {
+				t.Errorf("in the minute after: %+v; want many lookups, none wrong, none lost", r.Calm)
+			}
 			if r.LastWrong > r.Merged {
 				t.Errorf("wrong %.1fs after the healing although all was one ring after %.1fs", r.LastWrong, r.Merged)
 			}

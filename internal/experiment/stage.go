@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -31,13 +32,30 @@ func (s *stage) wait(ctx context.Context, p *Progress) error {
 }
 
 // end lets lookups go on for a minute, says that they are over, and waits for the
-// last.
-func (s *stage) end(ctx context.Context, p *Progress, over *bool) error {
+// last. It returns the account of those sent before, and of those of the minute.
+func (s *stage) end(ctx context.Context, p *Progress, over *bool) (Lookups, Calm, error) {
+	before := s.ledger.turn()
 	if err := rest(ctx, p, s.world, "the last lookups end", time.Minute); err != nil {
-		return err
+		return Lookups{}, Calm{}, err
 	}
 	*over = true
-	return s.wait(ctx, p)
+	if err := s.wait(ctx, p); err != nil {
+		return Lookups{}, Calm{}, err
+	}
+	calm := s.ledger.account(s.ledger.book)
+	return s.ledger.account(before), Calm{calm.Sent, calm.Wrong, calm.Lost}, nil
+}
+
+// Calm counts the lookups of the minute after all was over. They are apart from those
+// that an experiment is about, which they would make look better.
+type Calm struct {
+	CalmSent  int `json:"calm_lookups"`
+	CalmWrong int `json:"calm_wrong"`
+	CalmLost  int `json:"calm_lost"`
+}
+
+func (c *Calm) rows() []Row {
+	return []Row{{Name: "in the minute after: lookups, wrong, lost", Value: fmt.Sprintf("%d, %d, %d", c.CalmSent, c.CalmWrong, c.CalmLost)}}
 }
 
 // populate lets nodes come to the world, and go as depart says, once the population

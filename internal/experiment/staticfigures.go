@@ -1,10 +1,6 @@
 package experiment
 
-import (
-	"cmp"
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // reportsOf returns those reports that are of type R.
 func reportsOf[R Report](reports []Report) []R {
@@ -17,26 +13,14 @@ func reportsOf[R Report](reports []Report) []R {
 	return rs
 }
 
-// sweep draws a curve over the number of nodes for each group of reports with
-// the same name, in the order in which the names first appear. A group of one
-// size is a point.
+// sweep draws a curve over the number of nodes for all reports with the same name.
+// One of a single size is a point.
 func sweep[R Report](reports []R, name func(R) string, y func(R) float64) []Series {
-	var names []string
-	curves := make(map[string][]Point)
+	var g group
 	for _, r := range reports {
-		n := name(r)
-		if curves[n] == nil {
-			names = append(names, n)
-		}
-		curves[n] = append(curves[n], Point{float64(r.Head().Nodes), y(r)})
+		g.add(name(r), Point{float64(r.Head().Nodes), y(r)})
 	}
-	var series []Series
-	for _, n := range names {
-		points := curves[n]
-		slices.SortFunc(points, func(a, b Point) int { return cmp.Compare(a.X, b.X) })
-		series = append(series, Series{Name: n, Points: points})
-	}
-	return series
+	return g.curves()
 }
 
 // sizes returns how many different numbers of nodes the reports have.
@@ -48,13 +32,17 @@ func sizes[R Report](reports []R) int {
 	return len(seen)
 }
 
-// setting names what a ring is like apart from its size.
-func setting(h *Header) string {
-	return fmt.Sprintf("%s, b=%d, L=%d, %s", h.Topology, h.DigitBits, h.LeafSet, h.Built)
+// settings returns a function that names what a ring is like apart from its size, and
+// in what else the runs differ, but for the parameters in shown.
+func settings(reports []Report, shown ...string) func(h *Header) string {
+	own := apart(reports, append(shown, "nodes", "topology", "bits", "leafset", "perfect")...)
+	return func(h *Header) string {
+		return fmt.Sprintf("%s, b=%d, L=%d, %s%s", h.Topology, h.DigitBits, h.LeafSet, h.Built, own(h))
+	}
 }
 
-// name tells the curve that a report belongs to.
-func (r *HopsReport) name() string {
+// kind names the lookups of a report.
+func (r *HopsReport) kind() string {
 	kind := "node to node"
 	if r.Target == "keys" {
 		kind = "node to key"
@@ -62,7 +50,7 @@ func (r *HopsReport) name() string {
 	if !r.Coordinates {
 		kind += ", without coordinates"
 	}
-	return kind + ", " + setting(&r.Header)
+	return kind
 }
 
 func hopsFigures(reports []Report) []Figure {
@@ -70,15 +58,17 @@ func hopsFigures(reports []Report) []Figure {
 	if len(rs) == 0 {
 		return nil
 	}
-	figures := []Figure{distributionFigure(rs), lengthsFigure(rs)}
+	setting := settings(reports, "keys", "coordinates", "lookups")
+	name := func(r *HopsReport) string { return r.kind() + ", " + setting(r.Head()) }
+	figures := []Figure{distributionFigure(rs, name), lengthsFigure(rs, name)}
 	if sizes(rs) < 2 {
 		return figures
 	}
 	return append(figures,
 		Figure{Name: "hops-nodes", Title: "Mean hops by the size of the ring", X: "nodes", Y: "mean hops", LogX: true,
-			Series: append(sweep(rs, (*HopsReport).name, func(r *HopsReport) float64 { return r.MeanHops }), paperSeries(paperHops, "node to node, read off figure 4"))},
+			Series: append(sweep(rs, name, func(r *HopsReport) float64 { return r.MeanHops }), paperSeries(paperHops, "node to node, read off figure 4"))},
 		Figure{Name: "stretch-nodes", Title: "Route length over direct distance by the size of the ring", X: "nodes", Y: "route length / direct distance", LogX: true,
-			Series: append(sweep(rs, (*HopsReport).name, func(r *HopsReport) float64 { return r.Stretch }), paperSeries(paperStretch, "read off figure 6"))},
+			Series: append(sweep(rs, name, func(r *HopsReport) float64 { return r.Stretch }), paperSeries(paperStretch, "read off figure 6"))},
 	)
 }
 
@@ -87,10 +77,10 @@ func paperSeries(points []Point, what string) Series {
 	return Series{Name: "Rowstron and Druschel (2001), " + what, Points: points, Paper: true}
 }
 
-func distributionFigure(rs []*HopsReport) Figure {
+func distributionFigure(rs []*HopsReport, name func(*HopsReport) string) Figure {
 	f := Figure{Name: "hops-distribution", Title: "Lookups by hops", X: "hops", Y: "share of lookups"}
 	for _, r := range rs {
-		s := Series{Name: fmt.Sprintf("%d nodes, %s", r.Nodes, r.name()), Style: Bars}
+		s := Series{Name: fmt.Sprintf("%d nodes, %s", r.Nodes, name(r)), Style: Bars}
 		for hops, y := range r.Distribution {
 			s.Points = append(s.Points, Point{float64(hops), y})
 		}
@@ -102,10 +92,10 @@ func distributionFigure(rs []*HopsReport) Figure {
 	return f
 }
 
-func lengthsFigure(rs []*HopsReport) Figure {
+func lengthsFigure(rs []*HopsReport, name func(*HopsReport) string) Figure {
 	f := Figure{Name: "hop-lengths", Title: "Delay of the links of a route, first to last", X: "link", Y: "mean delay (ms)"}
 	for _, r := range rs {
-		s := Series{Name: fmt.Sprintf("%d nodes, %s", r.Nodes, r.name())}
+		s := Series{Name: fmt.Sprintf("%d nodes, %s", r.Nodes, name(r))}
 		for i, y := range r.HopLengths {
 			s.Points = append(s.Points, Point{float64(i + 1), y})
 		}
@@ -119,10 +109,11 @@ func replicasFigures(reports []Report) []Figure {
 	if len(rs) == 0 {
 		return nil
 	}
+	setting := settings(reports, "replicas", "lookups")
 	f := Figure{Name: "replicas-nearest", Title: "Lookups answered by one of the n nearest replicas", X: "n", Y: "share of lookups"}
 	for _, r := range rs {
 		for _, w := range r.Ways {
-			s := Series{Name: fmt.Sprintf("%s, %d nodes, k=%d, %s", w.Way, r.Nodes, r.Replicas, setting(&r.Header))}
+			s := Series{Name: fmt.Sprintf("%s, %d nodes, k=%d, %s", w.Way, r.Nodes, r.Replicas, setting(r.Head()))}
 			for i, y := range w.Nearest {
 				s.Points = append(s.Points, Point{float64(i + 1), y})
 			}
@@ -140,10 +131,11 @@ func failuresFigures(reports []Report) []Figure {
 	if len(rs) == 0 {
 		return nil
 	}
-	hops := Figure{Name: "failures-hops", Title: "Mean hops before a silent failure of many nodes (1), after it (2) and after repair (3)", X: "phase", Y: "mean hops"}
+	setting := settings(reports, "fail")
+	hops := Figure{Name: "failures-hops", Title: "Mean hops when many nodes fall silent", X: "1: before it, 2: right after it, 3: after repair", Y: "mean hops"}
 	delay := Figure{Name: "failures-delay", Title: "Delay of lookups sent at the moment of a silent failure of many nodes", X: "share of lookups", Y: "delay until delivery (ms)", LogY: true}
 	for _, r := range rs {
-		name := fmt.Sprintf("%s of %d nodes, %s", percent(r.Fail), r.Nodes, setting(&r.Header))
+		name := fmt.Sprintf("%s of %d nodes, %s", percent(r.Fail), r.Nodes, setting(r.Head()))
 		hops.Series = append(hops.Series, Series{Name: name, Style: Bars,
 			Points: []Point{{1, r.HopsBefore}, {2, r.HopsUnrepaired}, {3, r.HopsRepaired}}})
 		delay.Series = append(delay.Series,
@@ -162,6 +154,7 @@ func skewFigures(reports []Report) []Figure {
 	if len(rs) == 0 {
 		return nil
 	}
+	setting := settings(reports, "zipf")
 	var figures []Figure
 	for _, part := range []struct {
 		name, title string
@@ -172,7 +165,7 @@ func skewFigures(reports []Report) []Figure {
 	} {
 		f := Figure{Name: part.name, Title: part.title, X: "share of nodes, most loaded first", Y: "share of load"}
 		for _, r := range rs {
-			about := fmt.Sprintf("%d nodes, %s", r.Nodes, setting(&r.Header))
+			about := fmt.Sprintf("%d nodes, %s", r.Nodes, setting(r.Head()))
 			f.Series = append(f.Series,
 				Series{Name: fmt.Sprintf("Zipf %g, %s", r.Zipf, about), Style: Step, Points: quantiles(part.of(&r.Skewed))},
 				Series{Name: "uniform keys, " + about, Style: Step, Points: quantiles(part.of(&r.Uniform))})

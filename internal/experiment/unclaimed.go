@@ -35,6 +35,7 @@ The traffic is that of the whole time, deaths and joins included.
 
 Held against FreePastry, where keys stay unclaimed for up to 50 seconds.`,
 	New:     func() Run { return newUnclaimed() },
+	Blank:   func() Report { return new(UnclaimedReport) },
 	Figures: unclaimedFigures,
 }
 
@@ -285,16 +286,13 @@ func unclaimedFigures(reports []Report) []Figure {
 		X: "seconds", Y: "share of deaths",
 		Series: []Series{{Name: "FreePastry, at most", Paper: true, Points: []Point{{freepastryUnclaimed.Seconds(), 0}, {freepastryUnclaimed.Seconds(), 1}}}},
 	}
-	for _, report := range reports {
-		r, ok := report.(*UnclaimedReport)
-		if !ok {
-			continue
-		}
+	own := apart(reports, "passive", "perfect")
+	for _, r := range reportsOf[*UnclaimedReport](reports) {
 		s := Series{Name: "with messages", Style: Step}
 		if r.Passive {
 			s.Name = "without messages"
 		}
-		s.Name = r.named(s.Name)
+		s.Name = r.named(s.Name + own(r.Head()))
 		for i, t := range r.Times {
 			s.Points = append(s.Points, Point{t, float64(i+1) / float64(len(r.Times))})
 		}

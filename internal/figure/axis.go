@@ -164,7 +164,8 @@ func niceStep(v float64) float64 {
 // label returns a tick's number for people: 0.001, 20, 100,000, 1e-05.
 func label(v float64) string {
 	if v != 0 && (math.Abs(v) >= 1e7 || math.Abs(v) < 0.9e-3) {
-		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(v, 'e', -1, 64), "e")
+		rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 6, 64), 64)
+		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(rounded, 'e', -1, 64), "e")
 		e, _ := strconv.Atoi(exponent)
 		return mantissa + "e" + strconv.Itoa(e)
 	}

@@ -35,6 +35,7 @@ func TestTicks(t *testing.T) {
 		{"decades", []float64{1000, 100_000}, true, []string{"1,000", "2,000", "5,000", "10,000", "20,000", "50,000", "100,000"}},
 		{"minutes", []float64{5, 600}, true, []string{"5", "10", "20", "50", "100", "200", "500"}},
 		{"many decades", []float64{1e-6, 1}, true, []string{"1e-6", "1e-5", "1e-4", "0.001", "0.01", "0.1", "1"}},
+		{"millionths", []float64{1e-6, 3e-5}, true, []string{"1e-6", "2e-6", "5e-6", "1e-5", "2e-5"}},
 		{"zero on a logarithmic axis", []float64{0, 1e-5, 1e-3}, true, []string{"0", "1e-6", "1e-5", "1e-4", "0.001"}},
 		{"only zero on a logarithmic axis", []float64{0}, true, []string{"0", "0.1", "0.2", "0.5", "1", "2", "5", "10"}},
 		{"one value on a logarithmic axis", []float64{1000}, true, []string{"500", "600", "700", "800", "900", "1,000", "2,000"}},

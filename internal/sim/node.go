@@ -67,8 +67,11 @@ func (s *Sim) boot(n *node, client bool) {
 	n.contact.Client = client
 	s.equip(n)
 	s.setState(n, n.raw.State())
-	s.input(n, pastry.Input{Kind: pastry.InRegister, App: App})
+	s.register(n)
 }
+
+// register tells a node of the application that its messages are for.
+func (s *Sim) register(n *node) { s.input(n, pastry.Input{Kind: pastry.InRegister, App: App}) }
 
 // begin gives a node the contact of its next incarnation.
 func (s *Sim) begin(n *node) {

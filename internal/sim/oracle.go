@@ -47,7 +47,7 @@ func (r *Ring) at(i int) int {
 func (r *Ring) Root(key ring.ID) int {
 	i, _ := r.search(key)
 	above, below := r.at(i), r.at(i-1)
-	if ring.CompareDistance(key, r.s.ID(below), r.s.ID(above)) < 0 {
+	if ring.Closer(key, r.s.ID(below), r.s.ID(above)) {
 		return below
 	}
 	return above

@@ -65,6 +65,7 @@ func (s *Sim) enrol(n *node) {
 	if s.unmade--; s.unmade == 0 {
 		s.roster = nil
 	}
+	s.register(n)
 }
 
 // makeAll makes the state machines of all members of a perfect ring that have

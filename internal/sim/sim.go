@@ -164,6 +164,9 @@ func (s *Sim) step() {
 		n.wake = 0
 	}
 	if !n.up || n.gen != e.gen {
+		if e.kind == evPacket {
+			s.counts.Cut++
+		}
 		return
 	}
 	switch e.kind {
@@ -241,10 +244,9 @@ func (s *Sim) act(n *node) {
 		case pastry.ActSign:
 			signed := *a.Msg
 			signed.Auth = []byte("signed")
-			s.After(0, func() { s.input(n, pastry.Input{Kind: pastry.InSigned, ID: signed.ID, Msg: &signed}) })
+			s.answer(n, 0, pastry.Input{Kind: pastry.InSigned, ID: signed.ID, Msg: &signed})
 		case pastry.ActVouch:
-			id := a.Answer.ID
-			s.After(0, func() { s.input(n, pastry.Input{Kind: pastry.InVouched, ID: id, Auth: []byte("signed")}) })
+			s.answer(n, 0, pastry.Input{Kind: pastry.InVouched, ID: a.Answer.ID, Auth: []byte("signed")})
 		case pastry.ActState:
 			s.setState(n, a.State)
 		}
@@ -253,7 +255,7 @@ func (s *Sim) act(n *node) {
 	s.out = out[:0]
 }
 
-// answer lets a node have an input after a while.
+// answer lets a node have an input after a while, if it is up then.
 func (s *Sim) answer(n *node, d time.Duration, in pastry.Input) {
 	s.queue.push(s.now+pastry.Time(d), event{kind: evInput, node: n.index, gen: n.gen, from: int32(in.Kind), input: &in})
 }
