@@ -9,16 +9,17 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/secondbit/pastry/internal/records"
 	"github.com/secondbit/pastry/pb"
 	"github.com/secondbit/pastry/ring"
 )
 
 const (
-	askTries      = 4
-	askTimeout    = 10 * time.Second       // of one try
-	askPause      = 100 * time.Millisecond // after the first try; doubles
-	memberTimeout = 3 * time.Second        // for one member to answer another
-	recordTime    = 5 * time.Millisecond   // more for each record that it has to verify and store
+	askTries      = records.AskTries
+	askTimeout    = records.AskTimeout
+	askPause      = records.AskPause
+	memberTimeout = records.MemberTimeout
+	recordTime    = records.RecordTime
 )
 
 // recordSize is about how many bytes a provider record takes in a call.

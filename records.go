@@ -21,10 +21,10 @@ import (
 const (
 	recordsApp       = reserved + "records"
 	providerValidity = 48 * time.Hour
-	replyRoom        = maxPayload - 4<<10 // bytes of records in one call or reply
-	maxProviders     = 1024               // in one reply
-	maxLocated       = 128                // in one reply
-	maxFetched       = 4096               // records asked for in one call
+	replyRoom        = records.ReplyRoom
+	maxProviders     = 1024 // in one reply
+	maxLocated       = 128  // in one reply
+	maxFetched       = records.MaxFetched
 )
 
 // The reasons for which a record is refused. Errors of Provide, ProvideMany and

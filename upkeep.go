@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	upkeepTasks   = 4                // under way at once
-	expireEvery   = time.Minute      // between two looks for what has expired
-	handoverLimit = 2 * time.Second  // for handing on what is held when the node leaves
-	goneFor       = 10 * time.Minute // for which a member out of sight is still known
+	upkeepTasks   = records.UpkeepTasks
+	expireEvery   = time.Minute // between two looks for what has expired
+	handoverLimit = records.HandoverLimit
+	goneFor       = records.GoneFor
 	upkeepBurst   = maxPayload + 1<<10
 )
 

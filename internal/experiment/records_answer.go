@@ -66,7 +66,7 @@ func (k *keeper) answerCompare(from ring.ID, arcs []*pb.Arc) *pb.RecordReply {
 	if k.leaving || !k.knows(from) || !k.policy.Vouch(set...) {
 		return nil
 	}
-	verdicts, err := records.Compare(&k.held, arcs, replyRoom)
+	verdicts, err := records.Compare(&k.held, arcs, records.ReplyRoom)
 	if err != nil {
 		k.a.fault("node %d cannot compare: %v", k.node, err)
 		return nil
@@ -81,7 +81,7 @@ func (k *keeper) answerFetch(from ring.ID, ids []byte) *pb.RecordReply {
 		return nil
 	}
 	reply := &pb.FetchReply{}
-	for room := replyRoom; len(ids) >= records.IDSize; ids = ids[records.IDSize:] {
+	for room := records.ReplyRoom; len(ids) >= records.IDSize; ids = ids[records.IDSize:] {
 		id, err := records.IDFromBytes(ids[:records.IDSize])
 		if err != nil {
 			k.a.fault("node %d is asked for a malformed ID: %v", k.node, err)

@@ -7,18 +7,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/secondbit/pastry"
+	"github.com/secondbit/pastry/internal/records"
 	"github.com/secondbit/pastry/internal/sim"
 	"github.com/secondbit/pastry/pb"
 	"github.com/secondbit/pastry/ring"
-)
-
-// What a node does when it asks others, as in its driver.
-const (
-	askTries      = 4
-	askTimeout    = 10 * time.Second
-	askPause      = 100 * time.Millisecond // after the first try; doubles
-	memberTimeout = 3 * time.Second
-	recordTime    = 5 * time.Millisecond // more for each record of a call
 )
 
 // The first byte of a payload. A simulated application answers at once or never,
@@ -40,7 +32,7 @@ type errand struct {
 // askMember sends a call to one member. done is called with what it answers, nil
 // if there is no answer in time or it is an error; never, if the caller is gone.
 func (k *keeper) askMember(to ring.ID, call *pb.RecordCall, why purpose, done func(*pb.RecordReply)) {
-	ttl := memberTimeout + time.Duration(len(call.GetStore().GetRecords()))*recordTime
+	ttl := records.MemberTimeout + time.Duration(len(call.GetStore().GetRecords()))*records.RecordTime
 	k.a.send(k.node, &pastry.Routed{Key: to, Direct: true}, call, ttl, &errand{
 		purpose: why, done: func(r *pb.RecordReply, _ ring.ID) { done(r) },
 	})
@@ -49,15 +41,15 @@ func (k *keeper) askMember(to ring.ID, call *pb.RecordCall, why purpose, done fu
 // askRoot routes a call to the root of key, again and again while that may help.
 // done is called as that of askMember is, and with who has answered.
 func (a *archive) askRoot(from int, key ring.ID, call *pb.RecordCall, why purpose, done func(*pb.RecordReply, ring.ID)) {
-	k, pause, tries := a.keeper(from), askPause, 0
+	k, pause, tries := a.keeper(from), records.AskPause, 0
 	var try func()
 	try = func() {
 		if k == nil || !k.up {
 			return
 		}
 		tries++
-		a.send(from, &pastry.Routed{Key: key}, call, askTimeout, &errand{purpose: why, done: func(r *pb.RecordReply, root ring.ID) {
-			if r != nil || tries == askTries {
+		a.send(from, &pastry.Routed{Key: key}, call, records.AskTimeout, &errand{purpose: why, done: func(r *pb.RecordReply, root ring.ID) {
+			if r != nil || tries == records.AskTries {
 				done(r, root)
 				return
 			}
@@ -142,7 +134,7 @@ func (a *archive) answer(k *keeper, why purpose, msg *pastry.Routed, r *pb.Recor
 	body := a.encode(r)
 	a.postage.reply(why, r, len(body))
 	payload := append(append([]byte{frameAnswer}, msg.ID[:]...), body...)
-	a.world.Send(k.node, &pastry.Routed{App: sim.App, Key: msg.OriginID, Direct: true, Payload: payload}, askTimeout)
+	a.world.Send(k.node, &pastry.Routed{App: sim.App, Key: msg.OriginID, Direct: true, Payload: payload}, records.AskTimeout)
 }
 
 // answered takes in an answer that a root sent by itself.

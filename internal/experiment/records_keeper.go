@@ -10,13 +10,6 @@ import (
 	"github.com/secondbit/pastry/ring"
 )
 
-// What a node allows itself, as in its driver.
-const (
-	upkeepTasks   = 4 // under way at once
-	handoverLimit = 2 * time.Second
-	goneFor       = 10 * time.Minute // for which a member out of sight is still known
-)
-
 // keeper is what a member does about records: it does what the policy says, with
 // an index in place of a store.
 type keeper struct {
@@ -65,7 +58,7 @@ func (k *keeper) look() {
 func (k *keeper) see(v ring.View, member bool) {
 	now := k.a.world.Now()
 	for id, last := range k.gone {
-		if now-last >= goneFor {
+		if now-last >= records.GoneFor {
 			delete(k.gone, id)
 		}
 	}
@@ -87,7 +80,7 @@ func (k *keeper) knows(id ring.ID) bool {
 		return true
 	}
 	last, ok := k.gone[id]
-	return ok && k.a.world.Now()-last < goneFor
+	return ok && k.a.world.Now()-last < records.GoneFor
 }
 
 // pump starts the tasks that are due, as long as few are under way, and comes
@@ -96,7 +89,7 @@ func (k *keeper) pump() {
 	if !k.up || !k.a.Repair {
 		return
 	}
-	for k.under < upkeepTasks {
+	for k.under < records.UpkeepTasks {
 		t, ok := k.policy.Next(k.a.clock(), &k.held)
 		if !ok {
 			break
@@ -126,7 +119,7 @@ func (k *keeper) ended(t records.Task, ok bool) {
 // sleep comes back at the policy's deadline.
 func (k *keeper) sleep() {
 	at, ok := k.policy.Deadline()
-	if !ok || k.under == upkeepTasks { // the end of one wakes it
+	if !ok || k.under == records.UpkeepTasks { // the end of one wakes it
 		return
 	}
 	now := k.a.clock()
@@ -162,7 +155,7 @@ func (k *keeper) handOver(done func()) {
 		}
 	}
 	k.see(others, false)
-	k.a.world.After(handoverLimit, k.part)
+	k.a.world.After(records.HandoverLimit, k.part)
 	k.pump()
 }
 

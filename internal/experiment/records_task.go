@@ -9,10 +9,8 @@ import (
 )
 
 const (
-	maxFetched = 4096      // records asked for in one call
-	replyRoom  = 508 << 10 // bytes of records in one reply
-	chunkSize  = replyRoom / 2
-	overhead   = 32 // more than a record takes beside its bytes
+	chunkSize = records.ReplyRoom / 2
+	overhead  = 32 // more than a record takes beside its bytes
 )
 
 // carryOut does what the policy asks for, and calls done with whether all of it
@@ -101,7 +99,7 @@ func (k *keeper) fetch(to ring.ID, items []records.Item, done func(ok bool)) {
 		done(true)
 		return
 	}
-	some := items[:min(len(items), maxFetched)]
+	some := items[:min(len(items), records.MaxFetched)]
 	ids := make([]byte, 0, len(some)*records.IDSize)
 	for _, it := range some {
 		ids, _ = it.ID.AppendBinary(ids)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/secondbit/pastry/internal/records"
 	"github.com/secondbit/pastry/pb"
 	"github.com/secondbit/pastry/ring"
 )
@@ -11,7 +12,7 @@ import (
 const (
 	// writeTime is what a root has to reach a majority: three quarters of the time
 	// that the call has, as the reply must travel.
-	writeTime  = askTimeout * 3 / 4
+	writeTime  = records.AskTimeout * 3 / 4
 	writePause = 50 * time.Millisecond // before a replica that failed is tried again; doubles
 )
 
