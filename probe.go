@@ -268,11 +268,7 @@ func (n *RawNode) onProbeReply(from *peerState, p *Packet) {
 	}
 	n.name(named)
 	n.endProbe(from, true)
-	for _, c := range named {
-		if n.quarantined(c) {
-			from.version = 0 // have it named again when the quarantine is over
-		}
-	}
+	n.disagree(from, named)
 	n.considerAll(named)
 	if from.state == StateActive && p.Want&^WantHolders == WantLeaves && n.leaves.Meet(from.c, named) {
 		n.leavesChanged()

@@ -117,6 +117,26 @@ func TestSnapshotDoesNotSeeNumbers(t *testing.T) {
 	}
 }
 
+// TestSnapshotTellsLossApart has nodes that saw different losses notice one more. Those
+// whose snapshots were equal before must have equal ones after it.
+func TestSnapshotTellsLossApart(t *testing.T) {
+	after := make(map[string]string)
+	for missed := range 12 {
+		n := snapshotNode(t, 500, 0)
+		for range missed {
+			n.answered(false)
+		}
+		var before, then Snapshot
+		n.Snapshot(10*time.Microsecond, &before)
+		n.answered(false)
+		n.Snapshot(10*time.Microsecond, &then)
+		if was, met := after[string(before.Bytes)]; met && was != string(then.Bytes) {
+			t.Errorf("the snapshot after %d lost answers was met before, and that after the next one differs", missed)
+		}
+		after[string(before.Bytes)] = string(then.Bytes)
+	}
+}
+
 // snapshotNode returns an idle node that has used some sequence numbers.
 func snapshotNode(t *testing.T, at, drawn int) *RawNode {
 	t.Helper()

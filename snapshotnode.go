@@ -2,6 +2,7 @@ package pastry
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/secondbit/pastry/ring"
@@ -30,7 +31,7 @@ func (e *snapshotter) life(n *RawNode) {
 		told = append(told, id)
 	}
 	e.idSet(told)
-	e.uint(uint64(n.enoughTries()))
+	e.uint(math.Float64bits(n.lossy))
 	e.uint(uint64(n.strain()))
 	if n.strain() > 0 {
 		e.uint(uint64(n.strained))

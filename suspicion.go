@@ -159,6 +159,25 @@ func (n *RawNode) quarantined(c *Contact) bool {
 	return dead && c.Epoch <= g.epoch
 }
 
+// disagree follows up on names of nodes that were found dead here. They are to be named
+// again when their quarantine is over; and an immediate neighbour is told, as nobody
+// else may know both of it and of them when few are left, or many died at once.
+func (n *RawNode) disagree(from *peerState, named []*Contact) {
+	var dead []ring.ID
+	for _, c := range named {
+		if n.quarantined(c) {
+			dead = append(dead, c.ID)
+		}
+	}
+	if len(dead) == 0 {
+		return
+	}
+	from.version = 0
+	if n.state == StateActive && from.state == StateActive && n.leaves.beside(from.c.ID) {
+		n.send(from, &Packet{Kind: KindSuspect, Suspects: dead})
+	}
+}
+
 func (n *RawNode) isDead(p *peerState) bool {
 	_, dead := n.dead[p.c.ID]
 	return dead

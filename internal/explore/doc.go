@@ -23,18 +23,26 @@
 //
 // What is checked:
 //
-//   - In every state, no two active nodes that run are both root of one key. The
-//     ring is excused from it for what the leaf set does not promise: after a false
-//     suspicion, when some node that runs has been found dead by another, which
-//     takes as many lost or late answers as a probe has tries, less one; and after
-//     L/2 crashes that took a whole side of somebody's leaf set. The excuse lasts
-//     until nobody takes a running node for dead, nobody is joining by leases that
-//     were given meanwhile, and all active nodes have exact leaf sets.
+//   - In every state, no two active nodes that run are both root of one key. A pair
+//     of nodes is excused from it in four cases, and no other pair with it:
+//     one takes the other for dead; it did, and has heard from it since, but not yet
+//     let it into its leaf set again; whoever granted one of them its place (or
+//     granted that one its own, and so on) took the other for dead when it did, or is
+//     taken for dead by the other, which does not see the one; or one of them lost
+//     a whole side of its leaf set by L/2 crashes or false suspicions, or was
+//     granted its place by one that had. The last two cases end when nobody is joining
+//     and all active nodes have exact leaf sets. How often each was needed is
+//     counted, in this order.
+//   - A node that runs is found dead by one that has it in its leaf set only after
+//     three packets at least were lost or late.
 //   - From every state (Config.Settle: of a share of them) a run without further
 //     faults in which all packets arrive leads within three minutes of virtual time
-//     to one ring of all nodes that run, with exact leaf sets: so no split is for
+//     (from where a walk stops, 40) to one ring of all nodes that run, with exact leaf sets: so no split is for
 //     good. On the way the first rule holds, and packets do not follow from each
 //     other without end.
+//
+// A script, played before the search, leads to where it begins: a ring at rest, or one
+// that was split. Depth counts from there.
 //
 // The tests print how many states there are. Flags go deeper or elsewhere:
 //

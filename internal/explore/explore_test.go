@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/secondbit/pastry"
 )
 
 // unlimited is more steps, or states, than any search gets to.
@@ -35,7 +37,31 @@ var searches = []struct {
 	{"one joins three, two crashes", Config{Nodes: 4, LeafSetSize: 8, Members: []int{0, 1, 2}, Crashes: 2, Settle: 100}, 26},
 	{"two of four crash, a fault", Config{Nodes: 4, LeafSetSize: 8, Members: []int{0, 1, 2, 3}, Crashes: 2, Faults: 1, Rests: 1, Settle: 300}, 15},
 	{"two join two, L=2", Config{Nodes: 4, LeafSetSize: 2, Members: []int{0, 2}, Settle: 100}, 0},
+	{"two of four crash after a rest", Config{Nodes: 4, Members: []int{0, 1, 2, 3}, Crashes: 2, Rests: 1, Script: rest, Settle: 1}, 12},
+	{"one of three crashes after a rest, L=2", Config{Nodes: 3, LeafSetSize: 2, Members: []int{0, 1, 2}, Crashes: 1, Rests: 1, Script: rest, Settle: 1}, 12},
+	{"three of six crash after a rest", Config{Nodes: 6, Members: []int{0, 1, 2, 3, 4, 5}, Crashes: 3, Rests: 1, Script: rest, Settle: 1}, 5},
+	{"four that were split", Config{Nodes: 4, Members: []int{0, 1, 2, 3}, Faults: 1, Rests: 1, Script: split, Settle: 1}, 16},
 	{"two join two, a fault, L=2", Config{Nodes: 4, LeafSetSize: 2, Members: []int{0, 2}, Faults: 1, Settle: 300}, 18},
+}
+
+// rest leaves the ring alone until its tables are probed seldom.
+func rest(s *Stage) {
+	until := s.Now() + time.Minute
+	s.Until(func() bool { return s.Now() > until && s.Quiet() })
+}
+
+// split cuts the ring in two until each half has buried the other, and mends it.
+func split(s *Stage) {
+	s.Cut(func(from, to int, _ *pastry.Packet) bool { return from/2 != to/2 })
+	s.Until(func() bool {
+		for i := range 2 {
+			if s.Sees(i, 2) || s.Sees(i, 3) || s.Sees(i+2, 0) || s.Sees(i+2, 1) {
+				return false
+			}
+		}
+		return s.Quiet()
+	})
+	s.Cut(nil)
 }
 
 // TestSearch visits the states of small rings and prints how many there are. The

@@ -21,7 +21,7 @@ func TestEqualStatesGoOnEqually(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(tt.cfg)
 			first := make(map[uint64]*world)
-			layer := []*world{l.begin()}
+			layer := []*world{l.begin(nil)}
 			compared := 0
 			for len(first) < 6000 && len(layer) > 0 {
 				var next []*world

@@ -25,6 +25,12 @@ type Config struct {
 	// Members are those that form a settled ring at the start. The others join
 	// through all of them; with no member, all begin to join through each other.
 	Members []int
+	// Absent are those that never run: they leave a gap in the ring.
+	Absent []int
+	// Script, if set, leads from the settled ring of the members to the state in
+	// which the search, or the walk, begins. What it does must follow from its
+	// argument. What it loses and crashes counts against no allowance.
+	Script func(*Stage)
 	// LeafSetSize is L. Default 4.
 	LeafSetSize int
 	// Faults is how many packets may be lost or late.
@@ -40,6 +46,8 @@ type Config struct {
 	// Settle is the share of states, one of so many, from which a run without
 	// further faults is tried; zero tries none.
 	Settle int
+	// Patience is how long such a run may take, in virtual time. Default 3 min.
+	Patience time.Duration
 	// Seed gives the nodes random sources of their own. Zero makes every draw of
 	// a node the same, so that equal states are recognised.
 	Seed uint64
@@ -60,7 +68,6 @@ type lab struct {
 	replays  int                      // steps repeated to bring nodes back
 	steps    int                      // steps taken for the first time
 	snap     pastry.Snapshot          // reused
-	patience time.Duration            // that settling may take
 }
 
 func newLab(cfg Config) *lab {
@@ -70,7 +77,10 @@ func newLab(cfg Config) *lab {
 	if cfg.Step == nil {
 		cfg.Step = step
 	}
-	l := &lab{Config: cfg, index: make(map[ring.ID]int), origin: make(map[pastry.MessageID]int), patience: 3 * time.Minute}
+	if cfg.Patience == 0 {
+		cfg.Patience = 3 * time.Minute
+	}
+	l := &lab{Config: cfg, index: make(map[ring.ID]int), origin: make(map[pastry.MessageID]int)}
 	l.contacts = contacts(cfg.Nodes)
 	for i, c := range l.contacts {
 		l.index[c.ID] = i

@@ -2,7 +2,6 @@ package explore
 
 import (
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"github.com/secondbit/pastry"
@@ -17,72 +16,6 @@ func (l *lab) bootstrap() (set uint16) {
 		set |= 1 << i
 	}
 	return set
-}
-
-// judge keeps account of whether the ring is in a state for which less is promised.
-func (l *lab) judge(w *world) {
-	switch {
-	case w.suspected() || w.deaths >= l.LeafSetSize/2 && w.bereft():
-		w.tainted = true
-	case (w.tainted || w.deaths > 0) && !w.joining() && l.consistent(w):
-		w.tainted, w.deaths = false, 0
-	}
-}
-
-// bereft reports whether some active node has lost a whole side of its leaf set.
-func (w *world) bereft() bool {
-	for i, v := range w.nodes {
-		for _, side := range v.sides {
-			if w.active(i) && len(side) > 0 && !slices.ContainsFunc(side, w.runs) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// suspected reports whether a node that runs takes another for dead wrongly.
-func (w *world) suspected() bool {
-	for i := range w.nodes {
-		if w.runs(i) && w.wrong[i]&w.up != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// joining reports whether a node that runs is joining, perhaps with a lease that was
-// given under a false suspicion.
-func (w *world) joining() bool {
-	for i, v := range w.nodes {
-		if w.runs(i) && v.state == pastry.StateJoining {
-			return true
-		}
-	}
-	return false
-}
-
-// clash returns a fault when two active nodes are root of one key.
-func (l *lab) clash(w *world) error {
-	if w.tainted {
-		return nil
-	}
-	for i, a := range w.nodes {
-		if !w.active(i) || l.joiners && slices.Contains(l.Members, i) {
-			continue
-		}
-		for j, b := range w.nodes[:i] {
-			if !w.active(j) || l.joiners && slices.Contains(l.Members, j) {
-				continue
-			}
-			for k := range a.roots {
-				if both := a.roots[k] & b.roots[k]; both != 0 {
-					return fmt.Errorf("n%d and n%d are both root of key %v", j, i, l.keys[64*k+bits.TrailingZeros64(both)])
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // consistent reports whether the leaf set of every active node is what it must be,

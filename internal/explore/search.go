@@ -7,15 +7,16 @@ import (
 
 // Result is what a search has found.
 type Result struct {
-	States    int   // distinct states visited
-	Steps     int   // steps from one state to another that were tried
-	Layers    []int // states first met after 0, 1, 2, … steps
-	Complete  int   // depth up to which every state was visited
-	Exhausted bool  // there is no state beyond
-	Versions  int   // steps of single nodes, each taken once
-	Active    int   // the most nodes active in one state
-	Excused   int   // states in which roots were not compared
-	Settled   int   // states from which a run without faults was tried
+	States    int          // distinct states visited
+	Steps     int          // steps from one state to another that were tried
+	Layers    []int        // states first met after 0, 1, 2, … steps
+	Complete  int          // depth up to which every state was visited
+	Exhausted bool         // there is no state beyond
+	Versions  int          // steps of single nodes, each taken once
+	Active    int          // the most nodes active in one state
+	Excused   int          // states in which less is promised of some pair of nodes
+	Clashes   [excuses]int // states in which two nodes were root of a key, by their excuse
+	Settled   int          // states from which a run without faults was tried
 	Slowest   time.Duration
 	Fault     *Fault
 }
@@ -54,7 +55,7 @@ func Search(cfg Config) Result {
 	cfg.Seed = 0
 	l := newLab(cfg)
 	s := &search{lab: l, seen: make(map[uint64]struct{})}
-	s.meet(l.begin(), -1, Choice{})
+	s.meet(l.begin(nil), -1, Choice{})
 	s.Layers = []int{1}
 	for len(s.nodes) > 0 && s.Complete < cfg.Depth && s.Fault == nil && s.States < cfg.Limit {
 		s.layer()
@@ -96,10 +97,10 @@ func (s *search) meet(w *world, from int32, c Choice) {
 	at := int32(len(s.visits))
 	s.visits = append(s.visits, visit{from, c})
 	s.Active = max(s.Active, count(w.actives()))
-	if w.tainted {
+	if w.lenient() {
 		s.Excused++
 	}
-	if err := s.clash(w); err != nil {
+	if err := s.look(w, &s.Clashes); err != nil {
 		s.Fault = &Fault{Err: err, Path: s.path(at)}
 		return
 	}
@@ -148,8 +149,8 @@ func (r Result) String() string {
 	if r.Exhausted {
 		depth = fmt.Sprintf("all there are, depth %d", r.Complete)
 	}
-	s := fmt.Sprintf("%d states (%s) by %d steps, %d of single nodes; up to %d active, %d excused; %d settled, slowest in %v",
-		r.States, depth, r.Steps, r.Versions, r.Active, r.Excused, r.Settled, r.Slowest)
+	s := fmt.Sprintf("%d states (%s) by %d steps, %d of single nodes; up to %d active; %d lenient, clashes %v; %d settled, slowest in %v",
+		r.States, depth, r.Steps, r.Versions, r.Active, r.Excused, r.Clashes[1:], r.Settled, r.Slowest)
 	if r.Fault != nil {
 		s += fmt.Sprintf("; FAULT after %d steps: %v", len(r.Fault.Path), r.Fault.Err)
 	}

@@ -6,14 +6,18 @@ import (
 )
 
 // begin returns the world in which the search starts: the members are a ring
-// that has settled. Without a member all are told to join at once.
-func (l *lab) begin() *world {
+// that has settled, and the script has been played. It shows the steps of the
+// script to watch, if set, before they are taken.
+func (l *lab) begin(watch func(*world, Choice)) *world {
 	w := &world{now: began, nodes: make([]*version, l.Nodes), live: l.Seed != 0}
 	for i := range w.nodes {
 		w.nodes[i] = l.newborn(i)
 		if !w.live {
 			l.snapshot(w.nodes[i])
 		}
+	}
+	for _, i := range l.Absent {
+		w.crashed |= 1 << i
 	}
 	for _, i := range l.Members {
 		l.take(w, Choice{Kind: Start, Node: int8(i)})
@@ -23,6 +27,9 @@ func (l *lab) begin() *world {
 	}
 	for len(w.flying) > 0 {
 		l.take(w, Choice{Kind: Deliver})
+	}
+	if w.spent = 0; l.Script != nil {
+		l.Script(&Stage{lab: l, w: w, watch: watch})
 	}
 	w.faults, w.crashes, w.rests = l.Faults, l.Crashes, l.Rests
 	return w
@@ -42,7 +49,7 @@ func (l *lab) settle(w *world, watch func(Choice)) (time.Duration, error) {
 		if unfit == nil && len(w.flying) == 0 {
 			return took, nil
 		}
-		if took > l.patience {
+		if took > l.Patience {
 			return took, fmt.Errorf("after %v without faults: %w", took, unfit)
 		}
 		if packets++; w.now > last {
@@ -59,7 +66,7 @@ func (l *lab) settle(w *world, watch func(Choice)) (time.Duration, error) {
 			watch(c)
 		}
 		l.take(w, c)
-		if err := l.clash(w); err != nil {
+		if err := l.fault(w); err != nil {
 			return took, err
 		}
 	}

@@ -16,7 +16,8 @@ const maxShown = 150
 // end.
 func (f *Fault) Print(to io.Writer, cfg Config) {
 	l := newLab(cfg)
-	w := l.begin()
+	var script []string
+	w := l.begin(func(w *world, c Choice) { script = append(script, l.describe(w, c)) })
 	from := w.now
 	var lines []string
 	after := func(was *world, what string) {
@@ -41,6 +42,9 @@ func (f *Fault) Print(to io.Writer, cfg Config) {
 		after(was, what)
 	}
 	fmt.Fprintf(to, "%d nodes, members %v, L=%d\n", l.Nodes, l.Members, l.LeafSetSize)
+	for _, line := range script {
+		fmt.Fprintf(to, "     before: %s\n", line)
+	}
 	for i, line := range lines {
 		if i == len(f.Path) {
 			fmt.Fprintln(to, "     without further faults:")
@@ -54,6 +58,7 @@ func (f *Fault) Print(to io.Writer, cfg Config) {
 	}
 	for i, v := range w.nodes {
 		switch {
+		case slices.Contains(l.Absent, i):
 		case w.crashed>>i&1 != 0:
 			fmt.Fprintf(to, "     n%d has crashed\n", i)
 		case w.runs(i):

@@ -12,8 +12,9 @@ type Walk struct {
 	Seed    uint64
 	Steps   int // taken
 	Time    time.Duration
-	Active  int // the most nodes active at once
-	Excused int // steps after which roots were not compared
+	Active  int          // the most nodes active at once
+	Excused int          // steps after which less was promised of some pair of nodes
+	Clashes [excuses]int // steps after which two nodes were root of a key, by their excuse
 	Took    time.Duration
 	Fault   *Fault
 }
@@ -22,7 +23,7 @@ type Walk struct {
 // and then lets the ring settle. The seed decides everything.
 func RandomWalk(cfg Config) Walk {
 	l := newLab(cfg)
-	w := l.begin()
+	w := l.begin(nil)
 	r := Walk{Seed: cfg.Seed}
 	walker := &walker{lab: l, rng: rand.New(rand.NewPCG(cfg.Seed, 0x3a1c)), victim: -1}
 	from := w.now
@@ -36,10 +37,10 @@ func RandomWalk(cfg Config) Walk {
 		l.take(w, c)
 		r.Steps++
 		r.Active = max(r.Active, count(w.actives()))
-		if w.tainted {
+		if w.lenient() {
 			r.Excused++
 		}
-		if err := l.clash(w); err != nil {
+		if err := l.look(w, &r.Clashes); err != nil {
 			r.Fault = &Fault{Err: err, Path: path}
 			break
 		}
@@ -117,7 +118,7 @@ func Shrink(cfg Config, f *Fault) *Fault {
 // lead to.
 func replay(cfg Config, steps []Choice) *Fault {
 	l := newLab(cfg)
-	w := l.begin()
+	w := l.begin(nil)
 	var path []Choice
 	for _, c := range steps {
 		if !l.can(w, c) {
@@ -125,7 +126,7 @@ func replay(cfg Config, steps []Choice) *Fault {
 		}
 		path = append(path, c)
 		l.take(w, c)
-		if err := l.clash(w); err != nil {
+		if err := l.fault(w); err != nil {
 			return &Fault{Err: err, Path: path}
 		}
 	}
@@ -134,22 +135,6 @@ func replay(cfg Config, steps []Choice) *Fault {
 		return &Fault{Err: err, Path: path, Settling: true}
 	}
 	return nil
-}
-
-// can reports whether a step can be taken.
-func (l *lab) can(w *world, c Choice) bool {
-	i := int(c.Node)
-	switch c.Kind {
-	case Deliver:
-		return int(c.Packet) < len(w.flying)
-	case Lose:
-		return int(c.Packet) < len(w.flying) && w.faults > 0
-	case Start:
-		return !w.runs(i) && w.crashed>>i&1 == 0
-	case Crash:
-		return w.runs(i) && w.crashes > 0 && w.actives()&l.bootstrap()&^(1<<i) != 0
-	}
-	return w.inTime() <= w.faults && (w.rests > 0 || !l.resting(w))
 }
 
 // String sums up a walk in a line.

@@ -1,20 +1,35 @@
 package explore
 
-import "testing"
+import (
+	"math/rand/v2"
+	"testing"
+)
 
-// walkConfig derives the world of a walk from its seed.
+// maxSeeds is how many seeds a joiner asks at once. Where there is no ring and there
+// are more of them, two may begin one each without having asked each other.
+const maxSeeds = 8
+
+// walkConfig draws the world of a walk: 4 to 16 nodes, none to all of them members,
+// and where in the run it stops.
 func walkConfig(seed uint64) Config {
-	nodes := 5 + int(seed%8)
-	cfg := Config{Seed: seed, Nodes: nodes, LeafSetSize: 4 + 4*int(seed%3/2), Faults: 15 * int(seed%5),
-		Crashes: int(seed % 4), Rests: 40, Depth: 2000}
+	rng := rand.New(rand.NewPCG(seed, 0xc0f1))
+	cfg := Config{Seed: seed, Nodes: 4 + rng.IntN(13), LeafSetSize: []int{2, 4, 4, 8}[rng.IntN(4)],
+		Faults: []int{0, 2, 10, 40, 100}[rng.IntN(5)], Crashes: rng.IntN(5), Rests: 40, Depth: 20 + rng.IntN(900)}
 	if *nodeCount > 0 {
 		cfg.Nodes = *nodeCount
 	}
 	if *stepDepth > 0 {
 		cfg.Depth = *stepDepth
 	}
-	for i := 0; i < cfg.Nodes; i += 3 {
-		cfg.Members = append(cfg.Members, i)
+	if rng.IntN(5) == 0 {
+		cfg.Nodes = min(cfg.Nodes, maxSeeds+1)
+	} else {
+		share := rng.IntN(100)
+		for i := range cfg.Nodes {
+			if i == 0 || rng.IntN(100) < share {
+				cfg.Members = append(cfg.Members, i)
+			}
+		}
 	}
 	return cfg
 }
@@ -36,6 +51,9 @@ func TestWalks(t *testing.T) {
 		sum.Time += r.Time
 		sum.Active = max(sum.Active, r.Active)
 		sum.Excused += r.Excused
+		for i, n := range r.Clashes {
+			sum.Clashes[i] += n
+		}
 		sum.Took = max(sum.Took, r.Took)
 		if r.Fault != nil || *walkSeed != 0 {
 			t.Log(r)
@@ -45,6 +63,6 @@ func TestWalks(t *testing.T) {
 			t.Fatalf("replay: go test ./internal/explore -run TestWalks -v -seed %d\nshrunk: %s", seed, trace(cfg, r.Fault))
 		}
 	}
-	t.Logf("%d walks: %d steps, %v of virtual time, up to %d active, %d steps excused, slowest to settle %v",
-		n, sum.Steps, sum.Time, sum.Active, sum.Excused, sum.Took)
+	t.Logf("%d walks: %d steps, %v of virtual time, up to %d active, %d steps excused, clashes %v, slowest to settle %v",
+		n, sum.Steps, sum.Time, sum.Active, sum.Excused, sum.Clashes[1:], sum.Took)
 }

@@ -18,15 +18,23 @@ type world struct {
 	faults  int              // left
 	crashes int              // left
 	rests   int              // left
+	spent   int              // packets lost or late so far, the script's included
 	wrong   [maxNodes]uint16 // nodes that each found dead while they ran, and has not heard since
-	tainted bool             // see doc.go
+	misled  [maxNodes]uint16 // the same of those that granted it its place, when they did
+	back    [maxNodes]uint16 // the same who were heard since, and are not yet seen again
+	through [maxNodes]uint16 // who granted each its place, and who granted those theirs
+	bereft  uint16           // nodes that lost a whole side of their leaf sets, and those they granted a place
 	deaths  int              // since the ring was last consistent
+	broken  error            // by the last step
 	live    bool             // its nodes are its own
 }
 
 type flight struct {
 	*letter
-	late pastry.Time // since when; zero if it is not
+	late   pastry.Time // since when; zero if it is not
+	grant  bool        // it grants a place
+	misled uint16      // with it: whom the grantor took for dead wrongly
+	bereft bool        // with it: the grantor had lost a side
 }
 
 // latest is how late a packet may be: longer than a lease and than an attempt to
@@ -96,35 +104,53 @@ func (l *lab) choices(w *world, to []Choice) []Choice {
 			continue
 		}
 		seen = append(seen, h)
-		to = append(to, Choice{Kind: Deliver, Packet: int16(i)})
-		if w.faults > 0 {
-			to = append(to, Choice{Kind: Lose, Packet: int16(i)})
-		}
+		to = l.choose(w, to, Choice{Kind: Deliver, Packet: int16(i)}, Choice{Kind: Lose, Packet: int16(i)})
 	}
 	for i := range w.nodes {
-		switch {
-		case !w.runs(i) && w.crashed>>i&1 == 0:
-			to = append(to, Choice{Kind: Start, Node: int8(i)})
-		case w.runs(i) && w.crashes > 0 && w.actives()&l.bootstrap()&^(1<<i) != 0:
-			to = append(to, Choice{Kind: Crash, Node: int8(i)})
-		}
+		to = l.choose(w, to, Choice{Kind: Start, Node: int8(i)}, Choice{Kind: Crash, Node: int8(i)})
 	}
-	if w.inTime() <= w.faults && (w.rests > 0 || !l.resting(w)) {
-		to = append(to, Choice{Kind: Wait})
+	return l.choose(w, to, Choice{Kind: Wait})
+}
+
+// choose appends those of some steps that can be taken.
+func (l *lab) choose(w *world, to []Choice, among ...Choice) []Choice {
+	for _, c := range among {
+		if l.can(w, c) {
+			to = append(to, c)
+		}
 	}
 	return to
 }
 
+// can reports whether a step can be taken.
+func (l *lab) can(w *world, c Choice) bool {
+	i := int(c.Node)
+	switch c.Kind {
+	case Deliver:
+		return int(c.Packet) < len(w.flying)
+	case Lose:
+		return int(c.Packet) < len(w.flying) && w.faults > 0
+	case Start:
+		return !w.runs(i) && w.crashed>>i&1 == 0
+	case Crash:
+		return w.runs(i) && w.crashes > 0 && w.actives()&l.bootstrap()&^(1<<i) != 0
+	}
+	return w.inTime() <= w.faults && (w.rests > 0 || !l.resting(w))
+}
+
 // take changes w by a step.
 func (l *lab) take(w *world, c Choice) {
+	w.broken = nil
 	switch c.Kind {
 	case Deliver:
 		f := w.flying[c.Packet]
 		w.flying = slices.Delete(w.flying, int(c.Packet), int(c.Packet)+1)
 		l.stimulate(w, f.to, stimulus{at: w.now, packet: f.packet, from: f.from})
+		w.inherit(f)
 	case Lose:
 		w.flying = slices.Delete(w.flying, int(c.Packet), int(c.Packet)+1)
 		w.faults--
+		w.spent++
 	case Start:
 		w.up |= 1 << c.Node
 		l.stimulate(w, int(c.Node), stimulus{at: w.now, join: true})
@@ -133,12 +159,14 @@ func (l *lab) take(w *world, c Choice) {
 		w.crashed |= 1 << c.Node
 		w.crashes--
 		w.deaths++
+		w.forget(int(c.Node))
 		w.flying = slices.DeleteFunc(w.flying, func(f flight) bool { return f.to == int(c.Node) })
 	case Wait:
 		if l.resting(w) {
 			w.rests--
 		}
 		w.faults -= w.inTime()
+		w.spent += w.inTime()
 		for i := range w.flying {
 			if w.flying[i].late == 0 {
 				w.flying[i].late = w.now
@@ -152,15 +180,16 @@ func (l *lab) take(w *world, c Choice) {
 
 // stimulate lets a node take a step.
 func (l *lab) stimulate(w *world, i int, s stimulus) {
-	v := l.next(w.nodes[i], s, w.live)
+	was := w.nodes[i]
+	v := l.next(was, s, w.live)
 	w.nodes[i] = v
 	if s.packet != nil {
-		w.wrong[i] &^= 1 << s.from
+		w.heard(i, s.from)
 	}
-	w.wrong[i] |= v.buried & w.up
+	l.suspect(w, was, v)
 	for _, s := range v.sent {
 		if w.runs(s.to) {
-			w.flying = append(w.flying, flight{letter: s})
+			w.flying = append(w.flying, w.flight(s))
 		}
 	}
 }
@@ -210,11 +239,12 @@ func mix(h, v uint64) uint64 {
 
 // hash tells w from other worlds, for all that can happen next.
 func (l *lab) hash(w *world) uint64 {
-	h := mix(uint64(w.up)<<16|uint64(w.crashed), uint64(w.faults)<<32|uint64(w.crashes)<<16|uint64(w.rests&0xff)<<8|uint64(w.deaths)<<1|boolBit(w.tainted))
+	h := mix(uint64(w.up)<<32|uint64(w.crashed)<<16|uint64(w.bereft), uint64(w.faults)<<32|uint64(w.crashes)<<16|uint64(w.rests&0xff)<<8|uint64(w.deaths))
 	for i, v := range w.nodes {
 		if w.runs(i) {
 			h = mix(h, v.hash)
-			h = mix(h, uint64((w.now-v.at)/grain)<<16|uint64(w.wrong[i]))
+			h = mix(h, uint64((w.now-v.at)/grain))
+			h = mix(h, uint64(w.through[i])<<48|uint64(w.back[i])<<32|uint64(w.misled[i])<<16|uint64(w.wrong[i]))
 			h = l.resolve(w, h, v.refs)
 		}
 	}
@@ -226,7 +256,7 @@ func (l *lab) hash(w *world) uint64 {
 }
 
 func (l *lab) flightHash(w *world, f flight) uint64 {
-	h := mix(f.hash, uint64(f.from)<<8|uint64(f.to))
+	h := mix(f.hash, boolBit(f.bereft)<<32|uint64(f.misled)<<16|uint64(f.from)<<8|uint64(f.to))
 	if f.late != 0 {
 		h = mix(h, uint64((w.now-f.late)/grain))
 	}

@@ -2,10 +2,12 @@ package sim_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/secondbit/pastry"
 	"github.com/secondbit/pastry/internal/sim"
 	"github.com/secondbit/pastry/ring"
 )
@@ -213,5 +215,24 @@ func TestWholeLeafSide(t *testing.T) {
 			t.Errorf("node %d is active after its crash", nodes[40])
 		}
 		check(t, s.Ring(nil).CheckKeys(200, 30*time.Second))
+	}
+}
+
+// TestFewAreLeft crashes members of small rings at rest: those left name the dead to
+// each other until they are told, since nobody else knows both of them and the dead.
+func TestFewAreLeft(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		half := 1 + rng.IntN(2)
+		s := newSim(t, seed, sim.Config{Tune: func(_ int, c *pastry.Config) { c.LeafSetSize = 2 * half }})
+		grow(t, s, 3+rng.IntN(4*half))
+		s.Run(time.Minute)
+		for range 1 + rng.IntN(s.Len()-2) {
+			s.Crash(s.RandomActive())
+		}
+		if took, ok := s.RunUntil(s.Exact, 250*time.Millisecond, 30*time.Second); !ok {
+			t.Errorf("seed %d: %d of %d nodes are left, L=%d, and %v later leaf sets are not exact: %v",
+				seed, s.CountActive(), s.Len(), 2*half, took, s.Ring(nil).CheckLeafSets())
+		}
 	}
 }
