@@ -37,6 +37,7 @@ func (n *RawNode) touch(from *Contact, p *Packet) *peerState {
 	if g, dead := n.dead[from.ID]; dead {
 		if from.Epoch == g.epoch && p.State == StateActive {
 			n.hasty()
+			n.doubt()
 		}
 		delete(n.dead, from.ID)
 	}

@@ -81,8 +81,9 @@ type RawNode struct {
 
 // grave marks a node that was found dead.
 type grave struct {
-	at    Time
-	epoch uint64
+	at      Time
+	epoch   uint64
+	doubted bool // hearsay counts again
 }
 
 // NewRawNode returns a node that is idle until it is told to join. It reports

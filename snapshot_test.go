@@ -31,7 +31,7 @@ var snapshotFields = []struct {
 	{keptAnswer{}, "size expires - d"},
 	{held{}, "from pkt"},
 	{grant{}, "to until ref"},
-	{grave{}, "at epoch"},
+	{grave{}, "at epoch doubted"},
 	{lease{}, "from at"},
 	{joining{}, "phase started first seeds round seeking best improved pool asked prospect leases asking giver seq sentAt " +
 		"tries gen again - places"},

@@ -120,6 +120,7 @@ func (e *snapshotter) tables(n *RawNode) {
 	for _, id := range dead {
 		e.time(n.dead[id].at)
 		e.uint(n.dead[id].epoch)
+		e.bool(n.dead[id].doubted)
 	}
 	for _, g := range n.grants {
 		e.own(g.ref)

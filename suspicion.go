@@ -58,8 +58,8 @@ func (n *RawNode) hurry(p *peerState) {
 	n.sendProbe(p)
 }
 
-// quarantine is how long hearsay about a node that was found dead is ignored. A
-// word from the node itself ends it at once.
+// quarantine is how long hearsay about a node that was found dead is ignored, unless
+// that comes into doubt. A word from the node itself ends it at once.
 const quarantine = time.Minute
 
 // heardLately is how long ago at the most a leaf was heard that is alive whatever a
@@ -156,7 +156,16 @@ func (n *RawNode) alarm() {
 // quarantined reports whether hearsay about a node is ignored.
 func (n *RawNode) quarantined(c *Contact) bool {
 	g, dead := n.dead[c.ID]
-	return dead && c.Epoch <= g.epoch
+	return dead && c.Epoch <= g.epoch && !g.doubted
+}
+
+// doubt makes hearsay about all who were found dead count again, since one of them
+// lives: who was out of reach has seldom been so alone.
+func (n *RawNode) doubt() {
+	for id, g := range n.dead { // order does not matter: all are changed alike
+		g.doubted = true
+		n.dead[id] = g
+	}
 }
 
 // disagree follows up on names of nodes that were found dead here. They are to be named

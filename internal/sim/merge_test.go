@@ -58,6 +58,38 @@ func TestSplitAndMerge(t *testing.T) {
 	}
 }
 
+// TestMergeAtOnce splits a ring for a minute. As soon as a few have heard of the other
+// half, what they were told of those found dead there counts, and all is one ring: it
+// does not wait until all quarantines are over.
+func TestMergeAtOnce(t *testing.T) {
+	for seed := range uint64(5) {
+		s := newSim(t, seed, sim.Config{})
+		grow(t, s, 120)
+		s.Run(time.Minute)
+		s.Partition(func(i int) int { return i % 2 })
+		s.Run(time.Minute)
+		s.Heal()
+		first, ok := s.RunUntil(func() bool { return heardAcross(s) > 0 }, 100*time.Millisecond, time.Minute)
+		if !ok {
+			t.Fatalf("seed %d: nobody has heard of the other half after %v", seed, first)
+		}
+		t.Logf("first heard of after %v, one ring %v later", first, settles(t, s, 5*time.Second))
+	}
+}
+
+// heardAcross returns how many nodes have one of the other half in their leaf sets.
+func heardAcross(s *sim.Sim) (n int) {
+	for i := range s.Len() {
+		for _, c := range s.Node(i).Leaves().AppendMembers(nil) {
+			if i%2 != s.Index(c.Peer)%2 {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
 // joinEachSide lets one node join each half of a split ring.
 func joinEachSide(s *sim.Sim) {
 	for side := range 2 {
