@@ -61,12 +61,14 @@ type lease struct {
 }
 
 // fresh reports whether the lease is one by which the node may become active.
-// It must be much younger than the grant is long: should the neighbour that gave
-// it die, the next one, which does not know of it, takes the joiner's keys for
-// its own as soon as it has found out.
+// It must be younger than a death takes to be found, and that is well below what the
+// grant is long: should the neighbour that gave it die, the next one, which does not
+// know of it, takes the joiner's keys for its own as soon as it has found out. Two
+// round trips are what the other neighbour may take to grant; one that is slower has
+// this lease asked for again, and is the younger one then.
 func (n *RawNode) fresh(l lease, from *Contact) bool {
 	age := n.now - l.at
-	limit := Time(2*n.cfg.MinProbeTimeout) + 4*n.peer(from).rtt.smoothed
+	limit := Time(n.cfg.MinProbeTimeout) + 2*n.peer(from).rtt.smoothed
 	return l.at != 0 && l.from == from.ID && age <= limit && age < Time(n.cfg.GrantLease)*9/10
 }
 

@@ -34,19 +34,23 @@
 //     and all active nodes have exact leaf sets. How often each was needed is
 //     counted, in this order.
 //   - A node that runs is found dead by one that has it in its leaf set only after
-//     three packets at least were lost or late.
-//   - From every state (Config.Settle: of a share of them) a run without further
-//     faults in which all packets arrive leads within three minutes of virtual time
-//     (from where a walk stops, 40) to one ring of all nodes that run, with exact leaf sets: so no split is for
-//     good. On the way the first rule holds, and packets do not follow from each
-//     other without end.
+//     three packets at least were lost or late, two of them probes or answers to such.
+//   - From every state a run without further faults in which all packets arrive leads
+//     within three minutes of virtual time (Config.Patience) to one ring of all nodes
+//     that run, with exact leaf sets: so no split is for good. On the way the first
+//     rule holds, and packets do not follow from each other without end. The first step
+//     of that run leads to another state of the search, and so it needs to be tried only
+//     from the states met last, from where a walk stops, and with Config.Settle.
 //
-// A script, played before the search, leads to where it begins: a ring at rest, or one
-// that was split. Depth counts from there.
+// A script (Config.Script), played before the search, leads to where it begins: joiners
+// that have asked for their grants, a ring at rest, or one that was split. Depth counts
+// from there. Each world says how many nodes must have been active at once.
 //
-// The tests print how many states there are. Flags go deeper or elsewhere:
+// The tests print how many states there are. Flags go deeper or elsewhere; with the
+// last, rules are taken out of the core one by one, and a search must find out:
 //
 //	go test ./internal/explore -run TestSearch -v -nodes 4 -losses 2 -depth 18
 //	go test ./internal/explore -run TestWalks -v -walks 10000
 //	go test ./internal/explore -run TestWalks -v -seed 15
+//	go test ./internal/explore -run TestMutants -v -mutants
 package explore

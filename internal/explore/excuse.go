@@ -25,6 +25,9 @@ const (
 // that was not acknowledged.
 const leastSilence = 3
 
+// leastProbes is how many of these must have been probes, or answers to them.
+const leastProbes = 2
+
 // heard notes that a node got a packet from another.
 func (w *world) heard(i, from int) {
 	w.back[i] |= (w.wrong[i] | w.misled[i]) & (1 << from)
@@ -49,8 +52,9 @@ func (l *lab) suspect(w *world, was, v *version) {
 	w.back[v.node] &^= wrong
 	for s, side := range was.sides {
 		for _, j := range side {
-			if wrong>>j&1 != 0 && w.spent < leastSilence {
-				w.broken = fmt.Errorf("n%d takes its leaf n%d for dead, which runs, with %d packets lost or late", v.node, j, w.spent)
+			if wrong>>j&1 != 0 && (w.spent < leastSilence || w.asked < leastProbes) {
+				w.broken = fmt.Errorf("n%d takes its leaf n%d for dead, which runs, with %d packets lost or late, %d of them of probes",
+					v.node, j, w.spent, w.asked)
 			}
 		}
 		stays := slices.ContainsFunc(side, func(j int) bool { return slices.Contains(v.sides[s], j) })

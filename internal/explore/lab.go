@@ -43,9 +43,9 @@ type Config struct {
 	Rests int
 	// Depth is the most steps of a run, Limit the most states to visit.
 	Depth, Limit int
-	// Settle is the share of states, one of so many, from which a run without
-	// further faults is tried; zero tries none.
-	Settle int
+	// Settle has the search see that a run without further faults leads from every
+	// state to one ring.
+	Settle bool
 	// Patience is how long such a run may take, in virtual time. Default 3 min.
 	Patience time.Duration
 	// Seed gives the nodes random sources of their own. Zero makes every draw of

@@ -93,3 +93,16 @@ func (l *lab) calm(w *world) {
 		}
 	}
 }
+
+// calmest returns the next step of a run without faults: that of calm, or of settle.
+func (l *lab) calmest(w *world) Choice {
+	for i := range w.nodes {
+		if c := (Choice{Kind: Start, Node: int8(i)}); len(l.Members) == 0 && l.can(w, c) {
+			return c
+		}
+	}
+	if len(w.flying) > 0 {
+		return Choice{Kind: Deliver}
+	}
+	return Choice{Kind: Wait}
+}

@@ -14,6 +14,7 @@ type Stage struct {
 	*lab
 	w     *world
 	cut   func(from, to int, p *pastry.Packet) bool
+	held  func(from, to int, p *pastry.Packet) bool
 	watch func(*world, Choice)
 }
 
@@ -33,14 +34,19 @@ func (s *Stage) Cut(lost func(from, to int, p *pastry.Packet) bool) {
 	s.drop()
 }
 
+// Hold keeps in flight, in Until, all packets for which held returns true; with nil none.
+// Time that passes makes them late.
+func (s *Stage) Hold(held func(from, to int, p *pastry.Packet) bool) { s.held = held }
+
 // Until lets packets arrive, and time pass when there is none, until done.
 func (s *Stage) Until(done func() bool) {
 	for from := s.w.now; !done(); {
 		if time.Duration(s.w.now-from) > maxScript {
 			panic(fmt.Sprintf("explore: the script waits in vain: %d packets in flight", len(s.w.flying)))
 		}
-		if len(s.w.flying) > 0 {
-			s.step(Choice{Kind: Deliver})
+		next := slices.IndexFunc(s.w.flying, func(f flight) bool { return s.held == nil || !s.held(f.from, f.to, f.packet) })
+		if next >= 0 {
+			s.step(Choice{Kind: Deliver, Packet: int16(next)})
 		} else {
 			s.step(Choice{Kind: Wait})
 		}

@@ -34,7 +34,7 @@ func walkConfig(seed uint64) Config {
 	return cfg
 }
 
-// TestWalks takes random walks on rings of 5 to 12 nodes.
+// TestWalks takes random walks on rings of 4 to 16 nodes.
 func TestWalks(t *testing.T) {
 	first, n := uint64(1), *walkCount
 	if testing.Short() {

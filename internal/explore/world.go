@@ -19,6 +19,7 @@ type world struct {
 	crashes int              // left
 	rests   int              // left
 	spent   int              // packets lost or late so far, the script's included
+	asked   int              // probes, and answers to them, among these, up to leastProbes
 	wrong   [maxNodes]uint16 // nodes that each found dead while they ran, and has not heard since
 	misled  [maxNodes]uint16 // the same of those that granted it its place, when they did
 	back    [maxNodes]uint16 // the same who were heard since, and are not yet seen again
@@ -148,9 +149,8 @@ func (l *lab) take(w *world, c Choice) {
 		l.stimulate(w, f.to, stimulus{at: w.now, packet: f.packet, from: f.from})
 		w.inherit(f)
 	case Lose:
+		w.miss(w.flying[c.Packet])
 		w.flying = slices.Delete(w.flying, int(c.Packet), int(c.Packet)+1)
-		w.faults--
-		w.spent++
 	case Start:
 		w.up |= 1 << c.Node
 		l.stimulate(w, int(c.Node), stimulus{at: w.now, join: true})
@@ -165,10 +165,9 @@ func (l *lab) take(w *world, c Choice) {
 		if l.resting(w) {
 			w.rests--
 		}
-		w.faults -= w.inTime()
-		w.spent += w.inTime()
 		for i := range w.flying {
 			if w.flying[i].late == 0 {
+				w.miss(w.flying[i])
 				w.flying[i].late = w.now
 			}
 		}
@@ -176,6 +175,15 @@ func (l *lab) take(w *world, c Choice) {
 		w.flying = slices.DeleteFunc(w.flying, func(f flight) bool { return f.late != 0 && w.now-f.late > latest })
 	}
 	l.judge(w)
+}
+
+// miss counts a packet that is lost or late.
+func (w *world) miss(f flight) {
+	w.faults--
+	w.spent++
+	if k := f.packet.Kind; k == pastry.KindProbe || k == pastry.KindProbeReply {
+		w.asked = min(w.asked+1, leastProbes)
+	}
 }
 
 // stimulate lets a node take a step.
@@ -239,7 +247,7 @@ func mix(h, v uint64) uint64 {
 
 // hash tells w from other worlds, for all that can happen next.
 func (l *lab) hash(w *world) uint64 {
-	h := mix(uint64(w.up)<<32|uint64(w.crashed)<<16|uint64(w.bereft), uint64(w.faults)<<32|uint64(w.crashes)<<16|uint64(w.rests&0xff)<<8|uint64(w.deaths))
+	h := mix(uint64(w.up)<<32|uint64(w.crashed)<<16|uint64(w.bereft), uint64(w.faults)<<32|uint64(w.crashes)<<16|uint64(w.rests&0xff)<<8|uint64(w.asked)<<4|uint64(w.deaths))
 	for i, v := range w.nodes {
 		if w.runs(i) {
 			h = mix(h, v.hash)
