@@ -120,7 +120,7 @@ func (p *simPlan) jobs() ([]*job, error) {
 	errs := []error{err}
 	var jobs []*job
 	for _, e := range entries {
-		j := &job{planEntry: e, again: p.force, dir: p.out, done: loadEntry(entryPath(p.out, e.name, false)),
+		j := &job{planEntry: e, again: p.force, redraw: p.redraw, dir: p.out, done: loadEntry(entryPath(p.out, e.name, false)),
 			partial: loadEntry(entryPath(p.out, e.name, true))}
 		if !p.keep && !p.redraw {
 			j.fresh = simVersion()

@@ -221,6 +221,8 @@ func TestSimAllResumes(t *testing.T) {
 		{"goes on", nil, nil, nil, 0, []int{20, 10}, ""},
 		{"another version", func() { rewrite(t, dir, "large", "Version", "older") }, []string{"-keep"}, nil, 0, nil, ""},
 		{"redraw", func() { remove(t, filepath.Join(dir, "large-sums.svg")) }, []string{"-redraw"}, nil, 0, nil, "large-sums.svg and .png are written"},
+		{"redraw what cannot be read", func() { rewrite(t, dir, "small", "Report", `{"sum": 4, "of": 5}`) }, []string{"-redraw"}, nil, 1, nil, "its report cannot be read again"},
+		{"make that again", nil, []string{"-only", "small", "-force"}, nil, 0, []int{5}, ""},
 		{"redraw and force", nil, []string{"-redraw", "-force"}, nil, 1, nil, "give only one of them"},
 		{"another command", func() { rewrite(t, dir, "small", "Command", "older") }, nil, nil, 0, []int{5, 10, 20, 10}, ""},
 		{"a file that is none, redraw", func() { spoil(t, filepath.Join(dir, "small.json")) }, []string{"-redraw"}, nil, 0, nil, "small (1 of 2) is not yet run"},
@@ -249,9 +251,12 @@ func rewrite(t *testing.T, dir, name, field, value string) {
 	path := entryPath(dir, name, false)
 	e := loadEntry(path)
 	for i := range e.Runs {
-		if field == "Version" {
+		switch field {
+		case "Version":
 			e.Runs[i].Version = value
-		} else {
+		case "Report":
+			e.Runs[i].Report = json.RawMessage(value)
+		default:
 			e.Runs[i].Command = value
 		}
 	}

@@ -22,6 +22,7 @@ type job struct {
 	done, partial simEntry
 	fresh         string // version that a run must have to be good, empty for any
 	again         bool   // even what is good
+	redraw        bool   // nothing is to be run
 	dir           string
 }
 
@@ -146,10 +147,13 @@ func (j *job) reports(ctx context.Context, watch *simProgress) ([]experiment.Rep
 	for i, t := range j.trials {
 		if r, ok := j.kept(t); ok {
 			var err error
-			if reports[i], err = r.revive(j.experiment.Blank()); err != nil {
-				watch.note("run %d of %d is made again: %v", i+1, len(runs), err)
-			} else {
+			switch reports[i], err = r.revive(j.experiment.Blank()); {
+			case err == nil:
 				runs[i] = r
+			case j.redraw:
+				return nil, err
+			default:
+				watch.note("run %d of %d is made again: %v", i+1, len(runs), err)
 			}
 		}
 	}
