@@ -62,9 +62,9 @@ func TestSplitAndMerge(t *testing.T) {
 // half, what they were told of those found dead there counts, and all is one ring: it
 // does not wait until all quarantines are over.
 func TestMergeAtOnce(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(3) {
 		s := newSim(t, seed, sim.Config{})
-		grow(t, s, 120)
+		grow(t, s, 80)
 		s.Run(time.Minute)
 		s.Partition(func(i int) int { return i % 2 })
 		s.Run(time.Minute)
