@@ -30,29 +30,23 @@ func split(s *Stage) {
 }
 
 // untold returns a script in which n2 crashes after a rest, and one node is not told by
-// those who find out.
-func untold(deaf int) func(*Stage) {
+// those who find out, until enough of them have.
+func untold(deaf int, enough func(s *Stage) bool) func(*Stage) {
 	return func(s *Stage) {
 		rest(s)
 		s.Cut(func(_, to int, p *pastry.Packet) bool { return p.Kind == pastry.KindSuspect && to == deaf })
 		s.Crash(2)
-		s.Until(func() bool { return !s.Sees(0, 2) && !s.Sees(1, 2) && s.Quiet() })
+		s.Until(func() bool { return enough(s) })
 		s.Cut(nil)
 	}
 }
 
-// untoldAtAll is untold, until all others know.
-func untoldAtAll(deaf int) func(*Stage) {
-	return func(s *Stage) {
-		rest(s)
-		s.Cut(func(_, to int, p *pastry.Packet) bool { return p.Kind == pastry.KindSuspect && to == deaf })
-		s.Crash(2)
-		s.Until(func() bool {
-			sees := func(i int) bool { return i != deaf && s.Sees(i, 2) }
-			return !slices.ContainsFunc([]int{0, 1, 3, 4, 5}, sees)
-		})
-		s.Cut(nil)
-	}
+// leftKnow reports whether those on the left of n2 know of its death, and are done with it.
+func leftKnow(s *Stage) bool { return !s.Sees(0, 2) && !s.Sees(1, 2) && s.Quiet() }
+
+// allButFirstKnow reports whether everybody but n0 knows that n2 has died.
+func allButFirstKnow(s *Stage) bool {
+	return !slices.ContainsFunc([]int{1, 3, 4, 5}, func(i int) bool { return s.Sees(i, 2) })
 }
 
 // oldLease has a joiner hold the grant of its left neighbour n1 alone, since that of the

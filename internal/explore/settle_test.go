@@ -7,9 +7,6 @@ import "testing"
 // packets may have been sent in another order, and arrive so in the run: most, not
 // all, take as long.
 func TestSettlingIsFollowed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs from every state")
-	}
 	for _, tt := range []struct {
 		name string
 		cfg  Config

@@ -53,14 +53,6 @@ func (s *Stage) Until(done func() bool) {
 	}
 }
 
-// Deliver lets the first packet of a kind from a node to another arrive.
-func (s *Stage) Deliver(from, to int, kind pastry.Kind) {
-	s.step(Choice{Kind: Deliver, Packet: int16(s.find(from, to, kind))})
-}
-
-// Wait lets time pass until the next timer that shows. What is in flight is late.
-func (s *Stage) Wait() { s.step(Choice{Kind: Wait}) }
-
 // Flying reports whether a packet of a kind is on its way from a node to another.
 func (s *Stage) Flying(from, to int, kind pastry.Kind) bool { return s.find(from, to, kind) >= 0 }
 
