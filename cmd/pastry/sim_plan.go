@@ -73,7 +73,7 @@ as much time and memory again: tables hold the first node that fitted rather tha
 	{
 		name: "large", title: "A hundred thousand nodes",
 		text:     `Lookups from node to node in a ring that 100,000 nodes joined, as nodes behind a host do.`,
-		lines:    []string{"hops -seed 7 -settle 40m -nodes 100000 -lookups 200000"},
+		lines:    []string{"hops -seed 7 -settle 1h -nodes 100000 -lookups 200000"},
 		estimate: 90 * time.Minute,
 		gogc:     100,
 		with:     []string{"hops"},
