@@ -20,8 +20,8 @@ const (
 )
 
 const (
-	seekWidth  = 8                    // members probed in a round of seeking
-	seekRounds = 4                    // rounds at the most
+	seekWidth  = 8                    // nodes probed in a round of seeking, more while none was a member
+	seekRounds = 4                    // rounds at the most that a member is known
 	nearEnough = 2 * time.Millisecond // round trip at which seeking ends
 	retryPause = 500 * time.Millisecond
 	maxPool    = 1024 // contacts a joiner keeps in mind
@@ -37,7 +37,8 @@ type joining struct {
 	seeds   []*Contact
 
 	round    int
-	seeking  int // seek probes outstanding in this round
+	width    int // how many are probed in a round
+	seeking  int // outcomes of seek probes to wait for
 	best     *peerState
 	improved bool
 	pool     []*Contact // whom the joiner heard of

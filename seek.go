@@ -8,7 +8,7 @@ import (
 // seek starts an attempt: it probes the seeds for the nearest that is active.
 func (n *RawNode) seek() {
 	j := &n.join
-	*j = joining{phase: joinSeek, gen: j.gen, started: n.now, first: j.first, seeds: j.seeds}
+	*j = joining{phase: joinSeek, gen: j.gen, started: n.now, first: j.first, seeds: j.seeds, width: seekWidth}
 	for _, c := range j.seeds {
 		j.hear(c)
 	}
@@ -19,10 +19,12 @@ func (n *RawNode) seek() {
 }
 
 // seekRound probes a few more of those it heard of, the nearest as far as
-// coordinates tell, the others at random.
+// coordinates tell, the others at random, and who was found dead last.
 func (n *RawNode) seekRound() {
 	j := &n.join
-	j.round++
+	if j.best != nil || j.round == 0 { // rounds without a member are all the first
+		j.round++
+	}
 	j.improved = false
 	asked := make([]bool, len(j.pool))
 	for _, id := range j.asked {
@@ -30,20 +32,23 @@ func (n *RawNode) seekRound() {
 			asked[i] = true
 		}
 	}
-	var near [seekWidth]Time
-	next := make([]*Contact, 0, seekWidth+1)
+	near := make([]Time, j.width+1)
+	next := make([]*Contact, 0, j.width+1)
 	for _, i := range n.rng.Perm(len(j.pool)) {
 		c := j.pool[i]
 		if asked[i] || c.Client || c.ID == n.self.ID {
 			continue
 		}
 		d, k := n.distance(c), len(next)
+		if n.quarantined(c) {
+			d = unknownFar + 1
+		}
 		for k > 0 && d < near[k-1] {
 			k--
 		}
-		if k < seekWidth {
+		if k < j.width {
 			next = slices.Insert(next, k, c)
-			next = next[:min(seekWidth, len(next))]
+			next = next[:min(j.width, len(next))]
 			copy(near[k+1:], near[k:])
 			near[k] = d
 		}
@@ -52,7 +57,11 @@ func (n *RawNode) seekRound() {
 	if j.round == 1 {
 		want |= WantLeaves
 	}
-	n.step(max(n.cfg.ProbeTimeout*time.Duration(n.cfg.ProbeTries+1), time.Second))
+	wait := max(n.cfg.ProbeTimeout*time.Duration(n.cfg.ProbeTries+1), time.Second)
+	if j.best == nil && len(next) == j.width {
+		wait = n.cfg.ProbeTimeout // others may be members: the silent are waited for in the end
+	}
+	n.step(wait)
 	for _, c := range next {
 		j.asked = append(j.asked, c.ID)
 		j.seeking++
@@ -60,8 +69,8 @@ func (n *RawNode) seekRound() {
 	for _, c := range next {
 		n.ask(n.peer(c), whySeek, want, 0)
 	}
-	if len(next) == 0 {
-		n.seekDone()
+	if len(next) == 0 && (j.best != nil || j.seeking == 0) {
+		n.seekEnd()
 	}
 }
 
@@ -107,25 +116,37 @@ func (n *RawNode) joinProbed(p *peerState, why purpose, alive bool) {
 	n.joinStep()
 }
 
-// seekDone ends a round of seeking.
+// seekDone ends a round of seeking. As long as no member was found, twice as many are
+// asked in the next one: where most are gone, it takes a few rounds to ask all.
 func (n *RawNode) seekDone() {
 	j := &n.join
-	j.seeking = 0
 	switch {
 	case j.best == nil:
-		n.noneActive()
+		j.width *= 2
+		n.seekRound()
 	case j.improved && j.round < seekRounds && j.best.rtt.least > Time(nearEnough):
+		j.width, j.seeking = seekWidth, 0 // who has not answered yet counts in the next round
 		n.seekRound()
 	default:
-		j.phase = joinLookup
-		n.step(3 * time.Second)
-		n.lookup(j.best.c, n.joinAnswered)
+		n.seekEnd()
 	}
 }
 
-// noneActive is called when no member was found. If everybody reached is
-// joining as well, as after a restart of the whole cluster, the one with the
-// smallest id starts the ring.
+// seekEnd goes on from the nearest member that was found.
+func (n *RawNode) seekEnd() {
+	j := &n.join
+	if j.best == nil {
+		n.noneActive()
+		return
+	}
+	j.phase = joinLookup
+	n.step(3 * time.Second)
+	n.lookup(j.best.c, n.joinAnswered)
+}
+
+// noneActive is called when all that the joiner heard of were asked and none is a
+// member. If everybody reached is joining as well, as after a restart of the whole
+// cluster, the one with the smallest id starts the ring.
 func (n *RawNode) noneActive() {
 	joiners, smallest := 0, true
 	for p := range n.peers.all() {

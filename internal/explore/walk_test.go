@@ -5,10 +5,6 @@ import (
 	"testing"
 )
 
-// maxSeeds is how many seeds a joiner asks at once. Where there is no ring and there
-// are more of them, two may begin one each without having asked each other.
-const maxSeeds = 8
-
 // walkConfig draws the world of a walk: 4 to 16 nodes, none to all of them members,
 // and where in the run it stops.
 func walkConfig(seed uint64) Config {
@@ -21,9 +17,7 @@ func walkConfig(seed uint64) Config {
 	if *stepDepth > 0 {
 		cfg.Depth = *stepDepth
 	}
-	if rng.IntN(5) == 0 {
-		cfg.Nodes = min(cfg.Nodes, maxSeeds+1)
-	} else {
+	if rng.IntN(5) != 0 {
 		share := rng.IntN(100)
 		for i := range cfg.Nodes {
 			if i == 0 || rng.IntN(100) < share {
