@@ -122,7 +122,7 @@ func (n *RawNode) seekDone() {
 	j := &n.join
 	switch {
 	case j.best == nil:
-		j.width *= 2
+		j.width = min(2*j.width, maxPool)
 		n.seekRound()
 	case j.improved && j.round < seekRounds && j.best.rtt.least > Time(nearEnough):
 		j.width, j.seeking = seekWidth, 0 // who has not answered yet counts in the next round
