@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -119,6 +120,40 @@ func TestReadme(t *testing.T) {
 		code, _, _ := strings.Cut(b, "```")
 		if code = strings.TrimSpace(code); !strings.HasPrefix(code, "import ") && !strings.Contains(string(source), code) {
 			t.Errorf("the example in README.md is not in readme_test.go:\n%s", code)
+		}
+	}
+}
+
+// Rows of a table are one line each, with as many cells as its head has.
+func TestTables(t *testing.T) {
+	docs, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(docs, "README.md", "docs/figures/README.md") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cells, code := 0, false // of the table that the line before was in
+		for i, line := range strings.Split(string(text), "\n") {
+			if strings.HasPrefix(line, "```") {
+				code = !code
+			}
+			if code || !strings.HasPrefix(line, "|") && cells == 0 {
+				continue
+			}
+			if line == "" {
+				cells = 0
+				continue
+			}
+			n := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") - 1
+			if cells == 0 {
+				cells = n
+			}
+			if !strings.HasPrefix(line, "|") || !strings.HasSuffix(line, "|") || n != cells {
+				t.Errorf("%s:%d: a row of %d cells in a table of %d: %s", name, i+1, n, cells, line)
+			}
 		}
 	}
 }

@@ -84,6 +84,9 @@ func (p *simPlan) run(cmd *cobra.Command) error {
 	if p.list {
 		return listJobs(cmd.OutOrStdout(), jobs)
 	}
+	if p.redraw && !slices.ContainsFunc(jobs, (*job).finished) {
+		return fmt.Errorf("-redraw: nothing is finished in %s; run without -redraw first", p.out)
+	}
 	if err := makeDir("-out", p.out); err != nil {
 		return err
 	}

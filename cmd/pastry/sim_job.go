@@ -176,6 +176,9 @@ func (j *job) make(ctx context.Context, watch *simProgress, i int, runs []entryR
 	if err != nil {
 		return err
 	}
+	if faults := r.Head().Faults; len(faults) > 0 {
+		return fmt.Errorf("%s: what must never happen did: %s", r.Head().Command, strings.Join(faults, "; "))
+	}
 	if runs[i], err = newEntryRun(r); err != nil {
 		return err
 	}

@@ -11,13 +11,15 @@ import (
 )
 
 // simProgress tells a person how far a run is: on a terminal with a line that
-// moves, and anywhere with a line for each stage that is over.
+// moves, elsewhere with one a minute, and anywhere with a line for each stage that is
+// over.
 type simProgress struct {
 	w        io.Writer
 	quiet    bool
 	terminal bool
 
 	stage string
+	told  time.Time // when the last line was printed
 	began time.Time
 	done  float64 // share of the stage
 	now   func() time.Time
@@ -35,16 +37,22 @@ func (p *simProgress) update(stage string, done float64, left time.Duration) {
 	if stage != p.stage {
 		p.finish()
 		p.stage, p.began = stage, p.now()
+		p.told = p.began
 	}
 	p.done = done
-	if p.quiet || !p.terminal {
+	if p.quiet || !p.terminal && p.now().Sub(p.told) < time.Minute {
 		return
 	}
+	p.told = p.now()
 	line := fmt.Sprintf("  %-40s %3.0f%%", stage, 100*done)
 	if left >= time.Second {
 		line += fmt.Sprintf("  about %v left", roundedTime(left))
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%s", p.fit(line))
+	if p.terminal {
+		fmt.Fprintf(p.w, "\r\x1b[K%s", p.fit(line))
+	} else {
+		fmt.Fprintln(p.w, line)
+	}
 }
 
 // fit cuts a line to the width of the terminal.

@@ -33,7 +33,7 @@ func (c *simConfig) run(cmd *cobra.Command, b *batch) error {
 		return runErr
 	}
 	watch.note("took %v, with %s of memory", roundedTime(time.Since(start)), memoryTaken())
-	err := c.print(cmd, b, reports)
+	err := errors.Join(c.print(cmd, b, reports), faultsOf(reports))
 	if c.plot != "" {
 		err = errors.Join(err, drawAll(c.plot, b.experiment.Figures(reports), watch))
 	}
@@ -60,6 +60,18 @@ func (c *simConfig) print(cmd *cobra.Command, b *batch, reports []experiment.Rep
 		return printJSON(w, reports[0])
 	}
 	return printReports(w, b.labels(len(reports)), reports)
+}
+
+// faultsOf returns an error if something happened in a run that must never happen.
+func faultsOf(reports []experiment.Report) error {
+	n := 0
+	for _, r := range reports {
+		n += len(r.Head().Faults)
+	}
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("what must never happen did: see %d lines named fault", n)
 }
 
 // labels returns those of the first n runs.

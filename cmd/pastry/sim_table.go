@@ -37,11 +37,20 @@ func newTable(labels []string, reports []experiment.Report) simTable {
 	for i, r := range reports {
 		t.Runs = append(t.Runs, circumstances(r.Head()))
 		at := 0
-		for _, row := range r.Rows() {
+		for _, row := range append(r.Rows(), faultRows(r)...) {
 			at = t.add(at, i, len(reports), row)
 		}
 	}
 	return t
+}
+
+// faultRows has a row for everything that must never happen and did.
+func faultRows(r experiment.Report) []experiment.Row {
+	var rows []experiment.Row
+	for _, fault := range r.Head().Faults {
+		rows = append(rows, experiment.Row{Name: "fault", Value: fault})
+	}
+	return rows
 }
 
 // add enters a figure of run i of n, in the line of its name at or after the given

@@ -21,12 +21,13 @@ import (
 
 // toy is an experiment that measures nothing and takes no time.
 type toy struct {
-	seed  uint64
-	nodes int
-	loss  float64
-	keys  []string
-	exact bool
-	hook  func(ctx context.Context, seed uint64, nodes int) error
+	seed   uint64
+	nodes  int
+	loss   float64
+	keys   []string
+	exact  bool
+	faults []string
+	hook   func(ctx context.Context, seed uint64, nodes int) error
 }
 
 func (r *toy) Flags(fs *pflag.FlagSet) {
@@ -53,7 +54,7 @@ func (r *toy) Run(ctx context.Context, p *experiment.Progress) (experiment.Repor
 	}
 	p.Done(1)
 	h := experiment.Header{Experiment: "toy", Seed: r.seed, Nodes: r.nodes, LeafSet: 16, DigitBits: 4, Topology: "plane",
-		Built: "joins", VirtualTime: 90, WallTime: 2, Events: 1234567, Packets: 5}
+		Built: "joins", VirtualTime: 90, WallTime: 2, Events: 1234567, Packets: 5, Faults: r.faults}
 	return &toyReport{Header: h, Loss: r.loss, Keys: r.keys, Sum: float64(r.nodes) * (1 + r.loss)}, nil
 }
 
@@ -215,6 +216,7 @@ func TestSimMisuse(t *testing.T) {
 		{"runs and seeds", "toy -runs 2 -sweep seed=1,2", "give only one of them"},
 		{"plot to a file", "toy -plot " + file, "choose another directory"},
 		{"all to a file", "all -out " + file, "choose another directory"},
+		{"nothing to draw again", "all -redraw -out " + t.TempDir(), "run without -redraw first"},
 		{"unknown entry", "all -only x", "-only x: no such entry; there are small"},
 	}
 	plan := []planEntry{{name: "small", lines: []string{"toy"}}}
@@ -286,6 +288,40 @@ func TestSimProgress(t *testing.T) {
 	}
 	if got, want := p.where(), `at 50% of "lookups"`; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Where there is no terminal, a line a minute is printed.
+func TestSimProgressInFile(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(0, 0)
+	p := newSimProgress(&out, false)
+	p.now = func() time.Time { return now }
+	p.begin()
+	for i := range 150 {
+		p.update("nodes join", float64(i)/150, time.Duration(150-i)*time.Second)
+		now = now.Add(time.Second)
+	}
+	p.update("nodes join", 1, 0)
+	p.end()
+	want := fmt.Sprintf("  %-40s  40%%  about 1m30s left\n  %-40[1]s  80%%  about 30s left\n  %-40[1]s    150.0 s\n", "nodes join")
+	if diff := cmp.Diff(out.String(), want); diff != "" {
+		t.Errorf("got(-) want(+):\n%s", diff)
+	}
+}
+
+// What must never happen makes a command fail, and an entry of the plan unfinished.
+func TestSimFaults(t *testing.T) {
+	all := toys(nil)
+	all[0].New = func() experiment.Run { return &toy{faults: []string{"seed 1: delivered twice"}} }
+	status, stdout, stderr := sim(t.Context(), all, nil, "toy")
+	if status != 1 || !strings.Contains(stdout, "delivered twice") || !strings.Contains(stderr, "what must never happen did") {
+		t.Errorf("exit status %d, standard output %q, error output %q", status, stdout, stderr)
+	}
+	dir := t.TempDir()
+	status, _, stderr = sim(t.Context(), all, []planEntry{{name: "small", lines: []string{"toy"}}}, "all", "-out", dir)
+	if _, err := os.Stat(entryPath(dir, "small", false)); status != 1 || !strings.Contains(stderr, "delivered twice") || err == nil {
+		t.Errorf("exit status %d, error output %q; the entry counts as finished: %t", status, stderr, err == nil)
 	}
 }
 

@@ -53,11 +53,23 @@ func (r *ChurnReport) Rows() []Row {
 		case "lookups lost":
 			rows[i].Paper = lost
 		case "delay over direct, of sums":
-			rows[i].Paper = fmt.Sprintf("under %d", mspastryStretch)
+			if r.likeTraces() {
+				rows[i].Paper = fmt.Sprintf("under %d", mspastryStretch)
+			}
 		}
 	}
-	rows = append(rows, r.Traffic.rows(fmt.Sprintf("under %g; %g at 2.3 h sessions (recalled)", mspastryControl, mspastryGnutella))...)
+	control := ""
+	if r.likeTraces() {
+		control = fmt.Sprintf("under %g; %g (recalled)", mspastryControl, mspastryGnutella)
+	}
+	rows = append(rows, r.Traffic.rows(control)...)
 	return slices.Concat(rows, r.Coming.rows(), r.Lookups.remarks())
+}
+
+// likeTraces reports whether sessions are as long as in the Gnutella trace, and no packet
+// is lost: MSPastry's bounds are of real traces.
+func (r *ChurnReport) likeTraces() bool {
+	return r.Loss == 0 && seconds(r.Session) == mspastryGnutellaAge*time.Minute
 }
 
 // rows returns who came and went for people.
@@ -79,10 +91,13 @@ func churnFigures(reports []Report) []Figure {
 	horizontal := func(name string, y float64) Series {
 		return Series{Name: name, Paper: true, Points: []Point{{5, y}, {600, y}}}
 	}
+	traces := func(name string, y float64) Series {
+		return Series{Name: name, Paper: true, Points: []Point{{mspastryGnutellaAge, y}}}
+	}
 	by := func(name string, value func(r *ChurnReport) float64) []Series { return bySession(reports, name, value) }
-	lost := append(by("at most, 95%", func(r *ChurnReport) float64 { return r.LossBound }),
+	lost := append(by("lost at most, with 95% confidence", func(r *ChurnReport) float64 { return r.LossBound }),
 		by("lost", func(r *ChurnReport) float64 { return r.LossRate })...)
-	wrong := append(by("at most, 95%", func(r *ChurnReport) float64 { return r.WrongBound }),
+	wrong := append(by("wrong at most, with 95% confidence", func(r *ChurnReport) float64 { return r.WrongBound }),
 		by("wrong", func(r *ChurnReport) float64 { return r.WrongRate })...)
 	stretch := append(by("of sums", func(r *ChurnReport) float64 { return r.Stretch }),
 		by("mean of ratios", func(r *ChurnReport) float64 { return r.RDP })...)
@@ -94,10 +109,10 @@ func churnFigures(reports []Report) []Figure {
 		{Name: "churn-wrong", Title: "Wrong deliveries under churn", X: x, Y: "share of lookups", LogX: true, LogY: true,
 			Series: append(wrong, horizontal("MSPastry, 5% loss (recalled)", mspastryWrongAt5))},
 		{Name: "churn-delay", Title: "Delay of a lookup over the direct delay", X: x, Y: "delay over direct", LogX: true,
-			Series: append(stretch, horizontal("MSPastry, under", mspastryStretch))},
+			Series: append(stretch, traces("MSPastry, real traces: under", mspastryStretch))},
 		{Name: "churn-control", Title: "Control traffic under churn", X: x, Y: "packets a second and node", LogX: true, LogY: true,
-			Series: append(control, horizontal("MSPastry, with acknowledgements, under", mspastryControl),
-				Series{Name: "MSPastry, with acknowledgements, Gnutella trace (recalled)", Paper: true, Points: []Point{{mspastryGnutellaAge, mspastryGnutella}}})},
+			Series: append(control, traces("MSPastry, with acknowledgements, real traces: under", mspastryControl),
+				traces("MSPastry, with acknowledgements, Gnutella trace (recalled)", mspastryGnutella))},
 	}
 }
 

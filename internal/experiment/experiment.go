@@ -55,6 +55,10 @@ type Header struct {
 	Packets     uint64  `json:"packets"`
 	PeakMemory  uint64  `json:"peak_memory_bytes,omitempty"` // of the process up to then, runs before included
 	GOGC        uint64  `json:"gogc,omitempty"`              // percentage of garbage that the collector let gather, which that depends on
+
+	// Faults is what must never happen, such as a second delivery while who
+	// delivered first is alive: the first such things. Empty if nothing did.
+	Faults []string `json:"faults,omitempty"`
 }
 
 // Head returns the header itself; reports embed it.

@@ -47,6 +47,7 @@ func (f *Flash) Flags(fs *pflag.FlagSet) {
 func (f *Flash) Check() error {
 	return refuse(append(f.Unrest.faults(), gripes(
 		atLeast("joiners", f.Joiners, 1),
+		f.tooMany("-nodes and -joiners", f.Nodes+f.Joiners),
 		gripe(f.Within >= 0, "-within is %v, must not be negative", f.Within),
 		rateFault(f.Rate),
 		gripe(f.Limit >= f.Within, "-limit is %v, must be at least -within, %v", f.Limit, f.Within),

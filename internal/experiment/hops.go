@@ -3,7 +3,6 @@ package experiment
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -50,7 +49,6 @@ type HopsReport struct {
 	Lost           int       `json:"lost"`
 	Wrong          int       `json:"wrong"`
 	Problems       []string  `json:"problems,omitempty"`
-	Faults         []string  `json:"faults,omitempty"` // what must never happen
 	MeanHops       float64   `json:"mean_hops"`
 	MaxHops        int       `json:"max_hops"`
 	Distribution   []float64 `json:"distribution"`      // share of lookups by hops, from none
@@ -92,7 +90,7 @@ func (h *Hops) Run(ctx context.Context, p *Progress) (Report, error) {
 	if err := t.send(p, fmt.Sprintf("%d lookups", h.Lookups), h.Lookups, h.gap(), draw); err != nil {
 		return nil, err
 	}
-	r.Lost, r.Wrong, r.Problems, r.Faults = t.lost, t.wrong, t.problems, history(world)
+	r.Lost, r.Wrong, r.Problems = t.lost, t.wrong, t.problems
 	m.report(r)
 	if err := h.survey(ctx, p, world, r); err != nil {
 		return nil, err
@@ -193,7 +191,7 @@ func (m *mileage) report(r *HopsReport) {
 // Rows returns the report as a table.
 func (r *HopsReport) Rows() []Row {
 	paper := func(s string) string {
-		if r.DigitBits != 4 || r.LeafSet != 16 || r.Target != "nodes" {
+		if r.DigitBits != 4 || r.LeafSet != 16 || r.Target != "nodes" || r.Topology != "plane" {
 			return ""
 		}
 		return s
@@ -238,7 +236,7 @@ func (r *HopsReport) Rows() []Row {
 		Row{"delay to table entries over the least possible", fmt.Sprintf("%.3f", r.EntryRatio), ""},
 		Row{"table entries a row that are not the best possible", fmt.Sprintf("%.2f", r.SuboptimalARow), paper("under 1 at 5,000 nodes")},
 	)
-	return slices.Concat(rows, remarks("problem", r.Problems), remarks("fault", r.Faults))
+	return append(rows, remarks("problem", r.Problems)...)
 }
 
 // paperOfHops returns the paper's share of lookups with this many hops.

@@ -47,9 +47,6 @@ type Lookups struct {
 
 	// Incidents describes the first wrong and lost lookups.
 	Incidents []string `json:"incidents,omitempty"`
-	// Faults is what must never happen, such as a second delivery while who
-	// delivered first is alive. Empty if nothing did.
-	Faults []string `json:"faults,omitempty"`
 }
 
 // rows returns the counts for people.
@@ -71,7 +68,7 @@ func (l *Lookups) rows() []Row {
 
 // remarks returns what went wrong, line by line.
 func (l *Lookups) remarks() []Row {
-	return append(remarks("incident", l.Incidents), remarks("fault", l.Faults)...)
+	return remarks("incident", l.Incidents)
 }
 
 // lookup is one message whose fate is not decided yet.
@@ -295,7 +292,6 @@ func (l *ledger) account(b *book) Lookups {
 	s.DelayP50, s.DelayP90 = milliseconds(rank(b.delays, 0.5)), milliseconds(rank(b.delays, 0.9))
 	s.DelayP99, s.DelayP999 = milliseconds(rank(b.delays, 0.99)), milliseconds(rank(b.delays, 0.999))
 	s.DelayMax = milliseconds(rank(b.delays, 1))
-	s.Faults = history(l.world)
 	return s
 }
 

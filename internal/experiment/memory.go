@@ -7,6 +7,8 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+
+	"github.com/pbnjay/memory"
 )
 
 // PeakMemory returns the most memory in bytes that the process ever had resident.
@@ -31,6 +33,25 @@ func highWater(status []byte) uint64 {
 		}
 	}
 	return 0
+}
+
+// What a node takes at the least: one that joined, 33 kB as simulated without
+// coordinates, and one of a perfect ring that was not needed yet.
+const (
+	joinedBytes  = 30 << 10
+	perfectBytes = 512
+)
+
+// tooMany returns an error if so many nodes do not fit into the memory of this
+// machine, whatever it is that they do. what names the flags they come from.
+func (s *Setup) tooMany(what string, nodes int) error {
+	least := float64(nodes) * joinedBytes
+	if s.Perfect {
+		least = float64(nodes) * perfectBytes
+	}
+	all := float64(memory.TotalMemory())
+	return gripe(all == 0 || least <= all, "%s: %d nodes take %.1f GiB of memory at the least, and this machine has %.1f GiB",
+		what, nodes, least/(1<<30), all/(1<<30))
 }
 
 // gcPercent returns how much garbage the collector lets gather, in percent of what

@@ -45,7 +45,7 @@ func paperAt(curve []Point, n int) string {
 	for i, p := range curve {
 		switch {
 		case x == p.X:
-			return fmt.Sprintf("%.3g", p.Y)
+			return fmt.Sprintf("%.4g", p.Y)
 		case x < p.X && i > 0:
 			q := curve[i-1]
 			share := math.Log(x/q.X) / math.Log(p.X/q.X)

@@ -98,7 +98,7 @@ func (r *Replicas) Run(ctx context.Context, p *Progress) (Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report := &ReplicasReport{Coordinates: r.Coordinates, Replicas: r.Replicas, Lookups: r.Lookups, Lost: t.lost, Wrong: t.wrong, Problems: t.problems, Faults: history(world), Way: r.Way}
+	report := &ReplicasReport{Coordinates: r.Coordinates, Replicas: r.Replicas, Lookups: r.Lookups, Lost: t.lost, Wrong: t.wrong, Problems: t.problems, Way: r.Way}
 	report.fill(finds)
 	report.Header = r.header("replicas", world, began)
 	return report, nil

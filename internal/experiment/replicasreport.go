@@ -17,7 +17,6 @@ type ReplicasReport struct {
 	Lost        int           `json:"lost"`
 	Wrong       int           `json:"wrong"`
 	Problems    []string      `json:"problems,omitempty"`
-	Faults      []string      `json:"faults,omitempty"` // what must never happen
 	Way         string        `json:"way"`              // of the three that follow
 	Nearest1    float64       `json:"nearest_1"`        // share answered by the nearest replica
 	Nearest2    float64       `json:"nearest_2"`        // share answered by one of the two nearest
@@ -135,12 +134,12 @@ func (r *ReplicasReport) Rows() []Row {
 			Row{name + ": answered by the root", percent(w.AtRoot), ""})
 	}
 	rows = append(rows, Row{"direct delay to the nearest replica, mean", fmt.Sprintf("%.1f ms", r.Ways[0].Least), ""})
-	return slices.Concat(rows, remarks("problem", r.Problems), remarks("fault", r.Faults))
+	return append(rows, remarks("problem", r.Problems)...)
 }
 
 // paper returns the paper's share for one of the n nearest. It has none for reads.
 func (r *ReplicasReport) paper(way string, n int) string {
-	if r.Replicas != 5 || r.DigitBits != 3 || r.LeafSet != 8 || n > 2 {
+	if r.Nodes != 10_000 || r.Topology != "plane" || r.Replicas != 5 || r.DigitBits != 3 || r.LeafSet != 8 || n > 2 {
 		return ""
 	}
 	switch way {

@@ -75,7 +75,9 @@ func (s *Setup) faults() []error {
 		gripe(s.Jitter >= 0 && s.Jitter <= 100, "-jitter is %g, must be 0 to 100", s.Jitter),
 		gripe(s.Late >= 0 && s.Late <= 1, "-late is %g, must be 0 to 1", s.Late),
 		gripe(s.LateBy >= 0 && s.LateBy <= time.Minute, "-lateby is %v, must be 0s to 1m", s.LateBy),
-		atLeast("heartbeat", s.Heartbeat, 10*time.Millisecond),
+		gripe(s.Late == 0 || s.LateBy != 0, "-late is %g, but -lateby 0s holds nothing up", s.Late),
+		gripe(s.Heartbeat >= 10*time.Millisecond && s.Heartbeat <= time.Hour, "-heartbeat is %v, must be 10ms to 1h", s.Heartbeat),
+		s.tooMany("-nodes", s.Nodes),
 	)
 }
 
@@ -109,6 +111,21 @@ func (s *Setup) build(ctx context.Context, p *Progress, change func(*sim.Config)
 	return world, nil
 }
 
+// buildCost estimates what it costs to build the ring: about as many events.
+func (s *Setup) buildCost() float64 {
+	switch each := float64(s.Nodes); {
+	case s.Perfect:
+		return 5 * each
+	case s.Coordinates:
+		return 630 * each
+	default:
+		return 430 * each
+	}
+}
+
+// lookupCost is about how many events a lookup costs.
+const lookupCost = 10
+
 // grow builds the ring by joins.
 func (s *Setup) grow(ctx context.Context, p *Progress, world *sim.Sim) error {
 	p.Stage(fmt.Sprintf("%d nodes join", s.Nodes))
@@ -123,6 +140,6 @@ func (s *Setup) header(name string, world *sim.Sim, began time.Time) Header {
 		Experiment: name, Seed: s.Seed, Nodes: s.Nodes, LeafSet: s.LeafSet, DigitBits: s.DigitBits,
 		Topology: s.Topology, Built: s.built(), VirtualTime: world.Now().Seconds(),
 		WallTime: time.Since(began).Seconds(), Events: counts.Events, Packets: counts.Packets,
-		PeakMemory: PeakMemory(), GOGC: gcPercent(),
+		PeakMemory: PeakMemory(), GOGC: gcPercent(), Faults: history(world),
 	}
 }

@@ -51,7 +51,6 @@ type SkewReport struct {
 	Lost        int      `json:"lost"`
 	Wrong       int      `json:"wrong"`
 	Problems    []string `json:"problems,omitempty"`
-	Faults      []string `json:"faults,omitempty"` // what must never happen
 	Zipf        float64  `json:"zipf"`
 	Distinct    int      `json:"distinct"`
 	TopKey      float64  `json:"top_key"` // share of the skewed lookups that are of one key
@@ -113,7 +112,7 @@ func (s *Skew) Run(ctx context.Context, p *Progress) (Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Lost, r.Wrong, r.Problems, r.Faults = t.lost, t.wrong, t.problems, history(world)
+	r.Lost, r.Wrong, r.Problems = t.lost, t.wrong, t.problems
 	r.Header = s.header("skew", world, began)
 	return r, nil
 }
@@ -234,5 +233,5 @@ func (r *SkewReport) Rows() []Row {
 			Row{kind.name + ": answered by the most loaded 5 % of nodes", percent(l.RootCurve[1]), ""},
 			Row{kind.name + ": relaying done by the most loaded 5 % of nodes", percent(l.RelayCurve[1]), ""})
 	}
-	return slices.Concat(rows, remarks("problem", r.Problems), remarks("fault", r.Faults))
+	return append(rows, remarks("problem", r.Problems)...)
 }

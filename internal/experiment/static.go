@@ -71,6 +71,8 @@ func (s *Static) open(ctx context.Context, p *Progress, wrong error) (*trips, er
 	if wrong != nil {
 		return nil, wrong
 	}
+	all := float64(s.Nodes) // each has about one event a second
+	p.Expect(s.buildCost(), all*s.Settle.Seconds(), float64(s.Lookups)*(all*s.gap().Seconds()+lookupCost))
 	world, err := s.build(ctx, p, nil)
 	if err != nil {
 		return nil, err

@@ -61,6 +61,9 @@ func run[R Report](t *testing.T, r Run) R {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if faults := report.Head().Faults; len(faults) > 0 {
+		t.Errorf("what must not happen: %v", faults)
+	}
 	return report.(R)
 }
 
@@ -194,6 +197,11 @@ func TestRefused(t *testing.T) {
 		want []string
 	}{
 		{"nodes", smallHops(), []string{"--nodes=1"}, []string{"-nodes is 1, must be at least 2"}},
+		{"more nodes than fit", smallHops(), []string{"--nodes=1000000000000"}, []string{"-nodes: 1000000000000 nodes take 28610229.5 GiB"}},
+		{"more perfect nodes than fit", smallHops(), []string{"--perfect", "--nodes=1000000000000"}, []string{"-nodes: 1000000000000 nodes take 476837.2 GiB"}},
+		{"more joiners than fit", newFlash(), []string{"--joiners=1000000000000"}, []string{"-nodes and -joiners: 10000000"}},
+		{"heartbeat", smallHops(), []string{"--heartbeat=2h"}, []string{"-heartbeat is 2h0m0s, must be 10ms to 1h"}},
+		{"late by nothing", smallHops(), []string{"--late=0.5", "--lateby=0s"}, []string{"-late is 0.5, but -lateby 0s"}},
 		{"leaf set", smallHops(), []string{"--leafset=7"}, []string{"-leafset is 7, must be even"}},
 		{"bits", smallSkew(), []string{"--bits=9"}, []string{"-bits is 9, must be 1 to 8"}},
 		{"join rate", smallHops(), []string{"--joinrate=0"}, []string{"-joinrate is 0"}},

@@ -12,10 +12,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot/vg"
 
 	"github.com/secondbit/pastry/internal/experiment"
 )
@@ -40,6 +43,11 @@ func samples() []experiment.Figure {
 		{Name: "steps", Title: "One point " + strings.Repeat("and a long title ", 8), X: "seconds", Y: "share", Series: []experiment.Series{
 			{Name: "all at once", Style: experiment.Step, Points: []experiment.Point{{X: 3, Y: 1}}},
 		}},
+		{Name: "longname", Title: "A series with much to say", X: "minutes", Y: "share", Series: []experiment.Series{
+			{Name: "lost", Points: []experiment.Point{{X: 3, Y: 1}, {X: 4, Y: 1}}},
+			{Name: "lost, " + strings.Repeat("and a name longer than a line, ", 8) + "the end", Points: []experiment.Point{{X: 3, Y: 2}, {X: 4, Y: 2}}},
+			{Name: "found", Points: []experiment.Point{{X: 3, Y: 3}, {X: 4, Y: 3}}},
+		}},
 		{Name: "barslog", Title: "Bars on logarithmic axes", X: "nodes", Y: "packets", LogX: true, LogY: true, Series: []experiment.Series{
 			{Name: "packets", Style: experiment.Bars, Points: []experiment.Point{{X: 0, Y: 3}, {X: 10, Y: 0}, {X: 1000, Y: 1e8}}},
 		}},
@@ -59,6 +67,7 @@ func TestSVG(t *testing.T) {
 				t.Errorf("drawn twice, the bytes differ (%v)", err)
 			}
 			checkXML(t, got)
+			checkWidth(t, got)
 			golden := filepath.Join("testdata", f.Name+".svg")
 			if *update {
 				if err := os.WriteFile(golden, got, 0o644); err != nil {
@@ -90,6 +99,23 @@ func checkXML(t *testing.T, doc []byte) {
 	for _, bad := range []string{"NaN", "Inf"} {
 		if bytes.Contains(doc, []byte(bad)) {
 			t.Errorf("the document has %s in it", bad)
+		}
+	}
+}
+
+var drawnText = regexp.MustCompile(`<text x="([0-9.]+)" y="[^"]*" transform="scale\(1, -1\)"\s[^>]*font-size:10px[^>]*>([^<]*)</text>`)
+
+// checkWidth fails if a text begins in the picture and goes beyond its right edge.
+func checkWidth(t *testing.T, doc []byte) {
+	t.Helper()
+	texts := drawnText.FindAllSubmatch(doc, -1)
+	if len(texts) == 0 {
+		t.Error("no text is found in the document")
+	}
+	for _, m := range texts {
+		x, err := strconv.ParseFloat(string(m[1]), 64)
+		if end := vg.Length(x) + letters(10, false).Width(string(m[2])); err != nil || end > width {
+			t.Errorf("%q ends at %v, beyond the edge at %v (%v)", m[2], end, width, err)
 		}
 	}
 }

@@ -98,8 +98,13 @@ func paintLegend(c draw.Canvas, series []experiment.Series, styles []look) vg.Le
 			x, y = c.Min.X, y-line
 		}
 		paintSample(c, styles[i], x, y, sample)
-		c.FillText(sty, vg.Point{X: x + sample + gap, Y: y - sty.FontExtents().Ascent*0.36}, s.Name)
-		x += need + space
+		for k, part := range wrap(sty, s.Name, c.Max.X-x-sample-gap) {
+			if k > 0 {
+				y -= line
+			}
+			c.FillText(sty, vg.Point{X: x + sample + gap, Y: y - sty.FontExtents().Ascent*0.36}, part)
+		}
+		x += need + space // beyond the edge after a name of several lines
 	}
 	return c.Max.Y - y + line/2 + 4
 }
