@@ -352,7 +352,7 @@ func TestChurnFigures(t *testing.T) {
 		got[s.Name] = s.Points
 	}
 	want := map[string][]Point{ // none wrong is drawn, too
-		"at most, 95%, 0 nodes, 5% of packets lost": {{60, 1e-3}}, "at most, 95%, 0 nodes, 0% of packets lost": {{5, 1e-3}, {30, 1e-3}},
+		"wrong at most, with 95% confidence, 0 nodes, 5% of packets lost": {{60, 1e-3}}, "wrong at most, with 95% confidence, 0 nodes, 0% of packets lost": {{5, 1e-3}, {30, 1e-3}},
 		"wrong, 0 nodes, 5% of packets lost": {{60, 2e-4}}, "wrong, 0 nodes, 0% of packets lost": {{5, 0}, {30, 0}},
 	}
 	if diff := cmp.Diff(got, want); diff != "" {

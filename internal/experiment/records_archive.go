@@ -44,7 +44,7 @@ type archive struct {
 	misplaced int
 	settled   time.Duration
 	members   float64 // member seconds measured
-	faults    []string
+	incidents []string
 }
 
 // document is a record as it is sent.

@@ -25,6 +25,7 @@ type DurabilityReport struct {
 	Unwritten    int      `json:"unwritten"` // that could not be written after all tries; the writers of the rest were gone
 	Lost         int      `json:"lost"`      // of those acknowledged
 	LostRecords  []string `json:"lost_records,omitempty"`
+	Incidents    []string `json:"incidents,omitempty"` // what goes wrong only where records have too few copies, the first such things
 
 	UnderReplicated float64   `json:"under_replicated"` // share of the time that a record had fewer than r copies
 	FewestCopies    int       `json:"fewest_copies"`    // that any record had at any time
@@ -79,7 +80,7 @@ func (a *archive) report(began time.Time) *DurabilityReport {
 		Header:   a.header("records", a.world, began),
 		Replicas: a.Replicas, Size: a.Size, Session: a.Session.Seconds(), Leave: a.Leave, For: a.For.Seconds(), Repair: a.Repair,
 		Arrived: a.ended.coming.Arrived, Crashed: a.ended.coming.Crashed, Left: a.ended.coming.Left, MeanMembers: a.members / a.For.Seconds(),
-		Records: a.Records, Acknowledged: a.acked, Unwritten: a.written - a.acked,
+		Records: a.Records, Acknowledged: a.acked, Unwritten: a.written - a.acked, Incidents: a.incidents,
 		FewestCopies: a.copies.fewest, CopiesShare: a.copies.shares(), LowAtEnd: a.ended.low,
 		Settled: a.settled.Seconds(), Misplaced: a.misplaced,
 		Compares: p.compares, Fetches: p.fetches, Stores: p.stores, Given: p.given, Fetched: p.fetched, Again: p.again, Dropped: p.dropped,
@@ -95,7 +96,6 @@ func (a *archive) report(began time.Time) *DurabilityReport {
 	a.reportLost(r)
 	a.reportRepairs(r)
 	a.curve.report(r)
-	r.Faults = append(r.Faults, a.faults...)
 	return r
 }
 
@@ -136,6 +136,7 @@ func (r *DurabilityReport) Rows() []Row {
 	for _, lost := range r.LostRecords {
 		rows = append(rows, Row{Name: "lost", Value: lost})
 	}
+	rows = append(rows, remarks("incident", r.Incidents)...)
 	return rows
 }
 

@@ -48,8 +48,8 @@ func TestRecordsNoneLost(t *testing.T) {
 			if r.Lost > 0 || len(r.LostRecords) > 0 {
 				t.Errorf("%d records lost:\n%s", r.Lost, strings.Join(r.LostRecords, "\n"))
 			}
-			if len(r.Faults) > 0 || r.ReadsMissed > 0 {
-				t.Errorf("%d look-ups missed, faults:\n%s", r.ReadsMissed, strings.Join(r.Faults, "\n"))
+			if len(r.Incidents) > 0 || r.ReadsMissed > 0 {
+				t.Errorf("%d look-ups missed, incidents:\n%s", r.ReadsMissed, strings.Join(r.Incidents, "\n"))
 			}
 			if r.Misplaced > 0 {
 				t.Errorf("%d records are not where they belong after %v s", r.Misplaced, r.Settled)

@@ -206,7 +206,7 @@ func (a *archive) read(rec int) {
 			a.reads.found++
 		case a.copies.of[rec].live > 0:
 			a.reads.missed++
-			a.fault("node %d was told that record %d does not exist, which has %d copies", from, rec, a.copies.of[rec].live)
+			a.incident("node %d was told that record %d does not exist, which has %d copies", from, rec, a.copies.of[rec].live)
 		default:
 			a.reads.failed++ // it is lost, and counts as such
 		}

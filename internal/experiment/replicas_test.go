@@ -31,11 +31,15 @@ func TestAllInSight(t *testing.T) {
 }
 
 func TestReplicasPaper(t *testing.T) {
-	r := &ReplicasReport{Header: Header{DigitBits: 3, LeafSet: 8}, Replicas: 5}
+	r := &ReplicasReport{Header: Header{Nodes: 10_000, Topology: "plane", DigitBits: 3, LeafSet: 8}, Replicas: 5}
 	for i, want := range []string{"68 %", "", "76 %"} {
 		if got := r.paper(ways[i], 1); got != want {
 			t.Errorf("beside %s stands %q, want %q", ways[i], got, want)
 		}
+	}
+	r.Topology = "regions"
+	if got := r.paper(ways[0], 1); got != "" {
+		t.Errorf("beside another topology stands %q", got)
 	}
 }
 
