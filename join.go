@@ -24,8 +24,15 @@ const (
 	seekRounds = 4                    // rounds at the most that a member is known
 	nearEnough = 2 * time.Millisecond // round trip at which seeking ends
 	retryPause = 500 * time.Millisecond
-	maxPool    = 1024 // contacts a joiner keeps in mind
-	maxNamed   = 768  // contacts in the answer to a probe, and those a join gathers on its way, the root's leaf set not counted
+
+	askedPause    = 50 * time.Millisecond // more before the next attempt, for each that was asked if none was reached
+	maxRetryPause = 30 * time.Second
+	foundTime     = 3 * time.Second // without a member, after which a ring may be begun
+	deferTime     = time.Minute     // given to each joiner with a smaller id to do so
+	joinersNamed  = 8               // in a joiner's answer to a probe
+
+	maxPool  = 1024 // contacts a joiner keeps in mind
+	maxNamed = 768  // contacts in the answer to a probe, and those a join gathers on its way, the root's leaf set not counted
 )
 
 // joining is what a joiner knows of its progress.
@@ -41,6 +48,7 @@ type joining struct {
 	seeking  int // outcomes of seek probes to wait for
 	best     *peerState
 	improved bool
+	sure     bool       // joiners with smaller ids were asked once more before this one begins a ring
 	pool     []*Contact // whom the joiner heard of
 	places   placeByID  // of pool
 	asked    []ring.ID  // whom it probed to find a near one
@@ -78,9 +86,9 @@ func (n *RawNode) fresh(l lease, from *Contact) bool {
 func (j *joining) holding() bool { return j.phase == joinGrant }
 
 // startJoin begins to join the ring through any of contacts; without any, the
-// node is the first of a ring. A node that is in a ring takes the contacts as
-// members of another part of it. A node that has left stays out: others know that
-// this incarnation is over.
+// node is the first of a ring. A node that joins already takes them as more that it
+// knows, and one that is in a ring as members of another part of it. A node that has
+// left stays out: others know that this incarnation is over.
 func (n *RawNode) startJoin(contacts []*Contact) {
 	if n.over {
 		return
@@ -92,14 +100,32 @@ func (n *RawNode) startJoin(contacts []*Contact) {
 	case StateLeaving:
 		return
 	}
+	joins := n.state == StateJoining
 	n.setState(StateJoining)
-	n.join = joining{first: n.now, gen: n.join.gen, seeds: slices.Clone(contacts)}
-	n.armExpire()
-	if len(contacts) == 0 && !n.self.Client {
+	switch {
+	case len(contacts) == 0 && !n.self.Client:
+		n.join = joining{gen: n.join.gen}
+		n.armExpire()
 		n.activate()
-		return
+	case joins:
+		n.join.take(contacts)
+	default:
+		n.join = joining{first: n.now, gen: n.join.gen, seeds: slices.Clone(contacts)}
+		n.armExpire()
+		n.seek()
 	}
-	n.seek()
+}
+
+// take adds contacts to those that an attempt begins with.
+func (j *joining) take(contacts []*Contact) {
+	for _, c := range contacts {
+		if !slices.ContainsFunc(j.seeds, func(o *Contact) bool { return o.ID == c.ID }) {
+			j.seeds = append(j.seeds, c)
+		}
+		if j.phase == joinSeek {
+			j.hear(c)
+		}
+	}
 }
 
 // step sets the timer of the present step, replacing the former.
@@ -151,8 +177,7 @@ func (n *RawNode) joinAnswered(a *Answer) {
 		return
 	}
 	if a.Code != CodeOK {
-		j.phase = joinNone
-		n.step(n.jitter(retryPause))
+		n.pause(retryPause)
 		return
 	}
 	j.phase = joinLeaves
@@ -196,7 +221,7 @@ func (n *RawNode) reprospect() {
 	j := &n.join
 	j.prospect = NewLeafSet(n.self.ID, n.cfg.LeafSetSize)
 	for _, c := range j.pool {
-		if ps := n.peers.get(c.ID); (ps == nil || !n.isDead(ps)) && !c.Client && n.dead[c.ID] == (grave{}) {
+		if ps := n.peers.get(c.ID); (ps == nil || !n.isDead(ps)) && !c.Client && !n.quarantined(c) {
 			j.prospect.Insert(c)
 		}
 	}
@@ -268,7 +293,11 @@ func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
 	case CodeNotNeighbor:
 		n.contradict(from, p.Contacts)
 	}
-	n.considerAll(p.Contacts)
+	named := p.Contacts
+	if p.Code == CodeOK {
+		named = n.unheard(named)
+	}
+	n.considerAll(named)
 	pause := n.jitter(time.Duration(from.rtt.smoothed) + 50*time.Millisecond)
 	if p.Code != CodeOK {
 		j.again = n.now + Time(pause)
@@ -282,6 +311,18 @@ func (n *RawNode) onGrantReply(from *peerState, p *Packet) {
 		return
 	}
 	n.step(pause)
+}
+
+// unheard returns those named that are not known yet, in this attempt, to be joining as
+// well or to be leaves. None of these is between the node and the neighbour that grants
+// it its place; to probe them again at each grant would take so long, where nodes are far
+// apart, that the other neighbour's grant is too old by then.
+func (n *RawNode) unheard(named []*Contact) []*Contact {
+	return slices.DeleteFunc(slices.Clone(named), func(c *Contact) bool {
+		p := n.peers.get(c.ID)
+		return p != nil && c.Epoch <= p.epoch && p.heard > n.join.started &&
+			(p.state == StateJoining || p.usable() && n.leaves.Get(c.ID) != nil)
+	})
 }
 
 // contradict tells a neighbour which of the nodes it names were found dead, and these

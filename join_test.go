@@ -378,3 +378,47 @@ func TestTwoNodesOneDies(t *testing.T) {
 		t.Errorf("a message to the dead node's key ended with %+v, want delivered here", w.ended)
 	}
 }
+
+// TestJoinerAsksAll gives a joiner more contacts than it keeps in mind. It asks others of
+// them in each attempt.
+func TestJoinerAsksAll(t *testing.T) {
+	s := newScript(t, 500)
+	var seeds []*Contact
+	for i := range maxPool + 100 {
+		seeds = append(seeds, contactAt(point(i+1000)))
+	}
+	s.step(Input{Kind: InJoin, Contacts: seeds})
+	asked := make(map[PeerID]bool)
+	for range 4 * 600 {
+		for _, a := range s.out {
+			if a.Kind == ActSend && a.Packet.Kind == KindProbe {
+				asked[a.To.Peer] = true
+			}
+		}
+		s.wait(100 * time.Millisecond)
+	}
+	if len(asked) != len(seeds) {
+		t.Errorf("%d of %d are asked within four minutes", len(asked), len(seeds))
+	}
+}
+
+// TestJoinerAloneIsPatient leaves a joiner alone with contacts of whom none answers: the
+// more it knows, the fewer it asks a second.
+func TestJoinerAloneIsPatient(t *testing.T) {
+	for _, tt := range []struct{ contacts, most int }{{1, 70}, {100, 2500}, {1000, 7500}} {
+		s := newScript(t, 500)
+		var seeds []*Contact
+		for i := range tt.contacts {
+			seeds = append(seeds, contactAt(point(i+1000)))
+		}
+		s.step(Input{Kind: InJoin, Contacts: seeds})
+		packets := 0
+		for range 600 {
+			packets += len(s.did(ActSend))
+			s.wait(100 * time.Millisecond)
+		}
+		if packets == 0 || packets > tt.most {
+			t.Errorf("with %d contacts %d packets are sent in a minute, want at most %d", tt.contacts, packets, tt.most)
+		}
+	}
+}

@@ -149,9 +149,9 @@ func (n *RawNode) connected(c *Contact) {
 		n.probeLeft(ps)
 	}
 	for _, t := range n.waitingFor(ps) {
-		if t.tries == 1 {
+		if t.tries == 1 && !t.dialed {
 			t.due += n.now - t.sentAt
-			t.sentAt, t.firstAt = n.now, n.now
+			t.sentAt, t.firstAt, t.dialed = n.now, n.now, true
 			n.timers.push(timer{at: t.due, kind: timerPending, ref: t.pkt.Seq})
 		}
 	}

@@ -176,3 +176,46 @@ func TestRefresh(t *testing.T) {
 		})
 	}
 }
+
+// TestFlappingLink has the connection to a node that is silent come and go twice a
+// second. It is found dead nevertheless: that a probe may have left only with the
+// connection is believed once.
+func TestFlappingLink(t *testing.T) {
+	s := forwarder(t)
+	c := contactAt(point(600))
+	s.step(Input{Kind: InConnected, From: c})
+	for i := range 100 {
+		switch i % 10 {
+		case 0:
+			s.step(Input{Kind: InDisconnected, From: c})
+		case 5:
+			s.step(Input{Kind: InConnected, From: c})
+		}
+		s.wait(50 * time.Millisecond)
+		s.answerProbes(600)
+		if s.n.leaves.Get(c.ID) == nil {
+			return
+		}
+	}
+	t.Error("the silent node is a leaf after 5s")
+}
+
+// TestQuarantineEnds has a neighbour name a dead node: after a minute it is probed
+// again, whenever the node tidies up.
+func TestQuarantineEnds(t *testing.T) {
+	for _, after := range []time.Duration{quarantine - time.Second, quarantine + time.Second} {
+		s := forwarder(t)
+		dead := contactAt(point(610))
+		s.n.dead[dead.ID] = grave{at: s.now, epoch: dead.Epoch}
+		s.now += Time(after)
+		s.n.now = s.now
+		s.n.consider(dead)
+		probed := false
+		for _, a := range s.n.take() {
+			probed = probed || a.Kind == ActSend && a.To.ID == dead.ID
+		}
+		if want := after > quarantine; probed != want {
+			t.Errorf("named %v after its death, it is probed: %t, want %t", after, probed, want)
+		}
+	}
+}

@@ -35,7 +35,8 @@ type probe struct {
 	told  bool // somebody else told that it is dead
 	spare bool // its end was put off for a message under way
 
-	excused int // how often the last try's time was prolonged because of a stall
+	excused int  // how often the last try's time was prolonged because of a stall
+	dialed  bool // the last try was found to have left only when a connection was there
 }
 
 type sending struct {
@@ -152,8 +153,13 @@ func (n *RawNode) awaited(p *peerState) (due Time) {
 }
 
 // probeLeft notes that the last try has left only now, after a dial, so that
-// the round trip is measured and waited for from here.
+// the round trip is measured and waited for from here. It does so once: a connection
+// that comes and goes does not keep a silent node alive.
 func (n *RawNode) probeLeft(p *peerState) {
+	if p.probe.dialed {
+		return
+	}
+	p.probe.dialed = true
 	last := &p.probe.sent[len(p.probe.sent)-1]
 	p.probe.due += n.now - last.at
 	last.at = n.now
@@ -220,6 +226,9 @@ func (n *RawNode) onProbe(from *peerState, p *Packet) {
 	if p.Want&WantHolders != 0 {
 		r.Holders = n.holders.ids()
 	}
+	if n.state == StateJoining && p.Want&WantHood != 0 {
+		r.Contacts = n.appendJoiners(r.Contacts)
+	}
 	r.Contacts = r.Contacts[:min(len(r.Contacts), maxNamed)]
 	n.send(from, r)
 	n.compareSight(from, p.Digest, differPause/2)
@@ -268,10 +277,12 @@ func (n *RawNode) onProbeReply(from *peerState, p *Packet) {
 	}
 	n.name(named)
 	n.endProbe(from, true)
-	n.disagree(from, named)
-	n.considerAll(named)
-	if from.state == StateActive && p.Want&^WantHolders == WantLeaves && n.leaves.Meet(from.c, named) {
-		n.leavesChanged()
+	if from.state == StateActive {
+		n.disagree(from, named)
+		n.considerAll(named)
+		if p.Want&^WantHolders == WantLeaves && n.leaves.Meet(from.c, named) {
+			n.leavesChanged()
+		}
 	}
 	n.joinStep()
 }

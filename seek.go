@@ -5,15 +5,27 @@ import (
 	"time"
 )
 
-// seek starts an attempt: it probes the seeds for the nearest that is active.
+// seek starts an attempt: it probes the seeds, and whoever spoke to this node, for the
+// nearest that is active.
 func (n *RawNode) seek() {
 	j := &n.join
 	*j = joining{phase: joinSeek, gen: j.gen, started: n.now, first: j.first, seeds: j.seeds, width: seekWidth}
-	for _, c := range j.seeds {
-		j.hear(c)
+	if len(j.seeds) > maxPool/2 { // others in each attempt
+		n.rng.Shuffle(len(j.seeds), func(a, b int) { j.seeds[a], j.seeds[b] = j.seeds[b], j.seeds[a] })
+	}
+	for i, c := range j.seeds {
+		if i < maxPool/2 {
+			j.hear(c)
+		}
 	}
 	for _, p := range n.known {
 		j.hear(p.c)
+	}
+	for _, p := range n.peersWho(func(p *peerState) bool { return p.heard != 0 && !p.c.Client }) {
+		j.hear(p.c)
+	}
+	for _, c := range j.seeds {
+		j.hear(c)
 	}
 	n.seekRound()
 }
@@ -57,11 +69,14 @@ func (n *RawNode) seekRound() {
 	if j.round == 1 {
 		want |= WantLeaves
 	}
-	wait := max(n.cfg.ProbeTimeout*time.Duration(n.cfg.ProbeTries+1), time.Second)
-	if j.best == nil && len(next) == j.width {
-		wait = n.cfg.ProbeTimeout // others may be members: the silent are waited for in the end
+	switch {
+	case j.best != nil:
+		n.step(time.Duration(4*j.best.rtt.smoothed) + 100*time.Millisecond)
+	case len(next) == j.width: // others may be members: the silent are waited for in the end
+		n.step(n.cfg.ProbeTimeout)
+	default:
+		n.step(n.silence())
 	}
-	n.step(wait)
 	for _, c := range next {
 		j.asked = append(j.asked, c.ID)
 		j.seeking++
@@ -146,22 +161,73 @@ func (n *RawNode) seekEnd() {
 
 // noneActive is called when all that the joiner heard of were asked and none is a
 // member. If everybody reached is joining as well, as after a restart of the whole
-// cluster, the one with the smallest id starts the ring.
+// cluster, the one with the smallest id begins the ring. One after the other of those
+// with smaller ids is given time for it, lest one that never gets so far stops all.
 func (n *RawNode) noneActive() {
-	joiners, smallest := 0, true
+	j := &n.join
+	joiners := n.peersWho(n.joinsToo)
+	smaller := 0
+	for _, p := range joiners {
+		smaller += boolToInt(p.c.ID.Less(n.self.ID))
+	}
+	switch patience := foundTime + time.Duration(smaller)*deferTime; {
+	case len(joiners) == 0: // the more are asked in vain, the less often
+		n.pause(retryPause + time.Duration(len(j.asked))*askedPause)
+	case n.self.Client || n.now-j.first <= Time(patience):
+		n.pause(retryPause)
+	case !j.sure && (smaller > 0 || n.now-j.started > Time(n.cfg.ProbeTimeout)): // one may be a member since it was asked
+		j.sure = true
+		n.step(n.silence())
+		j.seeking += len(joiners)
+		for _, p := range joiners {
+			n.ask(p, whySeek, WantHood, 0)
+		}
+	default:
+		n.activate()
+		for _, p := range joiners { // should one of them have begun a ring as well, it is found soon
+			n.mourn(p.c)
+		}
+		n.lostNext = -1
+	}
+}
+
+// pause waits for the next attempt.
+func (n *RawNode) pause(d time.Duration) {
+	n.join.phase = joinNone
+	n.step(n.jitter(min(d, maxRetryPause)))
+}
+
+// silence is how long it takes to see that a stranger does not answer.
+func (n *RawNode) silence() time.Duration {
+	return max(n.cfg.ProbeTimeout*time.Duration(n.cfg.ProbeTries+1), time.Second)
+}
+
+// peersWho returns the peers of which ok is true, in the order of their ids.
+func (n *RawNode) peersWho(ok func(*peerState) bool) []*peerState {
+	var ps []*peerState
 	for p := range n.peers.all() {
-		id := p.c.ID
-		if p.state == StateJoining && !p.c.Client && n.now-p.heard < Time(n.cfg.JoinTimeout) {
-			joiners++
-			smallest = smallest && n.self.ID.Less(id)
+		if ok(p) {
+			ps = append(ps, p)
 		}
 	}
-	if joiners > 0 && smallest && !n.self.Client && n.now-n.join.first > Time(3*time.Second) {
-		n.activate()
-		return
+	slices.SortFunc(ps, func(a, b *peerState) int { return a.c.ID.Compare(b.c.ID) })
+	return ps
+}
+
+// joinsToo reports whether a peer was heard to join as well, in this attempt or of late.
+func (n *RawNode) joinsToo(p *peerState) bool {
+	return p.state == StateJoining && !p.c.Client && p.heard != 0 &&
+		(p.heard >= n.join.started || n.now-p.heard < Time(n.cfg.JoinTimeout))
+}
+
+// appendJoiners appends those few that join as well whose ids are smallest, so that all
+// learn who is to begin a ring.
+func (n *RawNode) appendJoiners(to []*Contact) []*Contact {
+	all := n.peersWho(n.joinsToo)
+	for _, p := range all[:min(len(all), joinersNamed)] {
+		to = append(to, p.c)
 	}
-	n.join.phase = joinNone
-	n.step(n.jitter(retryPause))
+	return to
 }
 
 // lookup routes a join to the node's own id through a member.

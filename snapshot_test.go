@@ -21,10 +21,10 @@ var snapshotFields = []struct {
 		"relays deliveries answers held reqRTT join grants dead lost lostNext candidate asking leafProbes rows tuning " +
 		"leafDied differs shown exchanges unshown lookedUp wary strained strainedAt lossy handing closing farewell kept owed holders ward seq - cfg rng out stats"},
 	{peerState{}, "c state live connected handed cutOff known heard sent told rtt version compared period probe epoch"},
-	{probe{}, "seq why want row begun sent due tries limit hurry told spare excused"},
+	{probe{}, "seq why want row begun sent due tries limit hurry told spare excused dialed"},
 	{sending{}, "seq at"},
 	{rtt{}, "smoothed variance least"},
-	{transit{}, "in pkt to fixed chosen tried tries firstAt sentAt due excused expires done"},
+	{transit{}, "in pkt to fixed chosen tried tries firstAt sentAt due excused dialed expires done"},
 	{call{}, "msg deadline started attempt wait transit first done"},
 	{relay{}, "prev attempt transit"},
 	{delivery{}, "key by origin originID hops path answer prev"},
@@ -33,7 +33,7 @@ var snapshotFields = []struct {
 	{grant{}, "to until ref"},
 	{grave{}, "at epoch doubted"},
 	{lease{}, "from at"},
-	{joining{}, "phase started first seeds round width seeking best improved pool asked prospect leases asking giver seq sentAt " +
+	{joining{}, "phase started first seeds round width seeking best improved sure pool asked prospect leases asking giver seq sentAt " +
 		"tries gen again - places"},
 	{rowRepair{}, "repaired filled exchanges wait"},
 	{tuning{}, "period own since failures silent next oldest tuned"},

@@ -69,6 +69,7 @@ func (e *snapshotter) transit(n *RawNode, t *transit) {
 	e.time(t.sentAt)
 	e.time(t.due)
 	e.int(int64(t.excused))
+	e.bool(t.dialed)
 	e.time(t.expires)
 	e.bool(t.done)
 }

@@ -100,6 +100,7 @@ func (e *snapshotter) probe(pr *probe) {
 	e.bool(pr.told)
 	e.bool(pr.spare)
 	e.int(int64(pr.excused))
+	e.bool(pr.dialed)
 }
 
 func (e *snapshotter) tables(n *RawNode) {
@@ -144,6 +145,7 @@ func (e *snapshotter) joining(n *RawNode) {
 	e.int(int64(j.seeking))
 	e.peerRef(n, j.best)
 	e.bool(j.improved)
+	e.bool(j.sure)
 	e.contactSet(j.pool)
 	e.idSet(slices.Clone(j.asked))
 	if e.bool(j.prospect != nil); j.prospect != nil {

@@ -156,7 +156,7 @@ func (n *RawNode) alarm() {
 // quarantined reports whether hearsay about a node is ignored.
 func (n *RawNode) quarantined(c *Contact) bool {
 	g, dead := n.dead[c.ID]
-	return dead && c.Epoch <= g.epoch && !g.doubted
+	return dead && c.Epoch <= g.epoch && !g.doubted && n.now-g.at <= Time(quarantine)
 }
 
 // doubt makes hearsay about all who were found dead count again, since one of them

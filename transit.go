@@ -22,6 +22,7 @@ type transit struct {
 	sentAt  Time
 	due     Time // when the present hop's time is over
 	excused int  // how often it was prolonged because of a stall
+	dialed  bool // it was found to have left only when there was a connection to the present hop
 	expires Time
 	done    bool // acknowledged or given up
 }
@@ -34,7 +35,7 @@ func (n *RawNode) transmit(t *transit, hop *peerState) {
 		p.Acks = nil
 		t.pkt = &p
 	} else {
-		t.to, t.tries, t.firstAt = hop, 0, n.now
+		t.to, t.tries, t.firstAt, t.dialed = hop, 0, n.now, false
 		n.prepare(t)
 	}
 	if t.pkt.Kind == KindRoute {
