@@ -185,3 +185,12 @@ func TestGaps(t *testing.T) {
 		t.Errorf("only %d of 100 lookups went by an entry", tried)
 	}
 }
+
+// TestRareLinks leaves out the mean of a link that hardly any route has.
+func TestRareLinks(t *testing.T) {
+	r := &HopsReport{Distribution: []float64{0, .5, .4995, .0005}, HopLengths: []float64{10, 20, 500}}
+	f := lengthsFigure([]*HopsReport{r}, func(*HopsReport) string { return "" })
+	if got := len(f.Series[0].Points); got != 2 {
+		t.Errorf("%d links are shown, want 2", got)
+	}
+}

@@ -92,12 +92,25 @@ func distributionFigure(rs []*HopsReport, name func(*HopsReport) string) Figure 
 	return f
 }
 
+// leastShare is the share of the lookups that must have a link for its mean to be shown.
+const leastShare = 0.001
+
+func sum(xs []float64) (total float64) {
+	for _, x := range xs {
+		total += x
+	}
+	return total
+}
+
+// lengthsFigure shows how long the first link of a route is, the second and so on.
 func lengthsFigure(rs []*HopsReport, name func(*HopsReport) string) Figure {
 	f := Figure{Name: "hop-lengths", Title: "Delay of the links of a route, first to last", X: "link", Y: "mean delay (ms)"}
 	for _, r := range rs {
 		s := Series{Name: fmt.Sprintf("%d nodes, %s", r.Nodes, name(r))}
 		for i, y := range r.HopLengths {
-			s.Points = append(s.Points, Point{float64(i + 1), y})
+			if longer := sum(r.Distribution[min(i+1, len(r.Distribution)):]); longer >= leastShare {
+				s.Points = append(s.Points, Point{float64(i + 1), y})
+			}
 		}
 		f.Series = append(f.Series, s)
 	}
