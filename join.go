@@ -48,6 +48,7 @@ type joining struct {
 	seeking  int // outcomes of seek probes to wait for
 	best     *peerState
 	improved bool
+	alone    bool       // nobody was reached: there is time until the next attempt
 	sure     bool       // joiners with smaller ids were asked once more before this one begins a ring
 	pool     []*Contact // whom the joiner heard of
 	places   placeByID  // of pool
@@ -109,6 +110,9 @@ func (n *RawNode) startJoin(contacts []*Contact) {
 		n.activate()
 	case joins:
 		n.join.take(contacts)
+		if n.join.phase == joinNone {
+			n.seek()
+		}
 	default:
 		n.join = joining{first: n.now, gen: n.join.gen, seeds: slices.Clone(contacts)}
 		n.armExpire()

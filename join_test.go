@@ -422,3 +422,35 @@ func TestJoinerAloneIsPatient(t *testing.T) {
 		}
 	}
 }
+
+// TestJoinerAloneIsVisited has a joiner that reached nobody, and waits for long, be probed
+// by another one, or be told of one more. It asks again at once.
+func TestJoinerAloneIsVisited(t *testing.T) {
+	for _, visit := range []bool{true, false} {
+		s := newScript(t, 500)
+		var seeds []*Contact
+		for i := range 1000 {
+			seeds = append(seeds, contactAt(point(i+1000)))
+		}
+		s.step(Input{Kind: InJoin, Contacts: seeds})
+		for s.n.join.phase != joinNone {
+			s.wait(100 * time.Millisecond)
+		}
+		s.wait(time.Second)
+		other := contactAt(point(700))
+		if visit {
+			s.hear(other, &Packet{Kind: KindProbe, State: StateJoining, Seq: 1, Want: WantHood})
+		} else {
+			s.step(Input{Kind: InJoin, Contacts: []*Contact{other}})
+		}
+		asked := false
+		for until := s.now + Time(3*time.Second); s.now < until; s.wait(10 * time.Millisecond) {
+			for _, a := range s.out {
+				asked = asked || a.Kind == ActSend && a.Packet.Kind == KindProbe && a.To.ID == other.ID
+			}
+		}
+		if !asked {
+			t.Errorf("visited: %t: the other node is not asked within three seconds", visit)
+		}
+	}
+}

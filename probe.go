@@ -233,6 +233,7 @@ func (n *RawNode) onProbe(from *peerState, p *Packet) {
 	n.send(from, r)
 	n.compareSight(from, p.Digest, differPause/2)
 	n.heardFrom(from)
+	n.visited()
 }
 
 // heardFrom lets a node that shows itself into the tables it belongs to, after

@@ -173,6 +173,7 @@ func (n *RawNode) noneActive() {
 	switch patience := foundTime + time.Duration(smaller)*deferTime; {
 	case len(joiners) == 0: // the more are asked in vain, the less often
 		n.pause(retryPause + time.Duration(len(j.asked))*askedPause)
+		j.alone = true
 	case n.self.Client || n.now-j.first <= Time(patience):
 		n.pause(retryPause)
 	case !j.sure && (smaller > 0 || n.now-j.started > Time(n.cfg.ProbeTimeout)): // one may be a member since it was asked
@@ -195,6 +196,14 @@ func (n *RawNode) noneActive() {
 func (n *RawNode) pause(d time.Duration) {
 	n.join.phase = joinNone
 	n.step(n.jitter(min(d, maxRetryPause)))
+}
+
+// visited ends the wait of a joiner that reached nobody: somebody is there.
+func (n *RawNode) visited() {
+	if n.state == StateJoining && n.join.phase == joinNone && n.join.alone {
+		n.join.alone = false
+		n.pause(retryPause)
+	}
 }
 
 // silence is how long it takes to see that a stranger does not answer.

@@ -145,6 +145,7 @@ func (e *snapshotter) joining(n *RawNode) {
 	e.int(int64(j.seeking))
 	e.peerRef(n, j.best)
 	e.bool(j.improved)
+	e.bool(j.alone)
 	e.bool(j.sure)
 	e.contactSet(j.pool)
 	e.idSet(slices.Clone(j.asked))
