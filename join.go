@@ -40,7 +40,8 @@ type joining struct {
 	phase   joinPhase
 	gen     uint64 // of the step's timer
 	started Time   // of this attempt
-	first   Time   // of the first attempt
+	first   Time   // since when others are heard of, but no member
+	found   Time   // when the first member was found, in this attempt
 	seeds   []*Contact
 
 	round    int
@@ -49,7 +50,7 @@ type joining struct {
 	best     *peerState
 	improved bool
 	alone    bool       // nobody was reached: there is time until the next attempt
-	sure     bool       // joiners with smaller ids were asked once more before this one begins a ring
+	sure     bool       // all joiners were asked once more before this one begins a ring
 	pool     []*Contact // whom the joiner heard of
 	places   placeByID  // of pool
 	asked    []ring.ID  // whom it probed to find a near one
@@ -109,7 +110,9 @@ func (n *RawNode) startJoin(contacts []*Contact) {
 		n.armExpire()
 		n.activate()
 	case joins:
-		n.join.take(contacts)
+		for _, c := range contacts {
+			n.join.addSeed(c)
+		}
 		if n.join.phase == joinNone {
 			n.seek()
 		}
@@ -120,15 +123,20 @@ func (n *RawNode) startJoin(contacts []*Contact) {
 	}
 }
 
-// take adds contacts to those that an attempt begins with.
-func (j *joining) take(contacts []*Contact) {
-	for _, c := range contacts {
-		if !slices.ContainsFunc(j.seeds, func(o *Contact) bool { return o.ID == c.ID }) {
-			j.seeds = append(j.seeds, c)
-		}
-		if j.phase == joinSeek {
-			j.hear(c)
-		}
+// maxSeeds is how many contacts given to join through a node keeps.
+const maxSeeds = 4 * maxPool
+
+// addSeed adds a contact to those that an attempt begins with, or newer words about one.
+func (j *joining) addSeed(c *Contact) {
+	i := slices.IndexFunc(j.seeds, func(o *Contact) bool { return o.ID == c.ID })
+	switch {
+	case i < 0 && len(j.seeds) < maxSeeds:
+		j.seeds = append(j.seeds, c)
+	case i >= 0 && (c.Epoch > j.seeds[i].Epoch || len(j.seeds[i].Record) == 0):
+		j.seeds[i] = c
+	}
+	if j.phase == joinSeek {
+		j.hear(c)
 	}
 }
 
@@ -225,7 +233,7 @@ func (n *RawNode) reprospect() {
 	j := &n.join
 	j.prospect = NewLeafSet(n.self.ID, n.cfg.LeafSetSize)
 	for _, c := range j.pool {
-		if ps := n.peers.get(c.ID); (ps == nil || !n.isDead(ps)) && !c.Client && !n.quarantined(c) {
+		if !c.Client && !n.quarantined(c) {
 			j.prospect.Insert(c)
 		}
 	}
@@ -354,7 +362,7 @@ func (n *RawNode) joinDue(gen uint64) {
 	switch {
 	case j.phase == joinSeek:
 		n.seekDone()
-	case j.phase == joinNone, n.now-j.started > Time(n.cfg.JoinTimeout), j.phase == joinLookup:
+	case j.phase == joinNone, n.now-j.found > Time(n.cfg.JoinTimeout), j.phase == joinLookup:
 		n.restart()
 	case j.phase == joinGrant && len(n.leafProbes) == 0:
 		n.requestGrant()

@@ -403,7 +403,7 @@ func TestJoinerAsksAll(t *testing.T) {
 }
 
 // TestJoinerAloneIsPatient leaves a joiner alone with contacts of whom none answers: the
-// more it knows, the fewer it asks a second.
+// more it knows, the less often it asks each.
 func TestJoinerAloneIsPatient(t *testing.T) {
 	for _, tt := range []struct{ contacts, most int }{{1, 70}, {100, 2500}, {1000, 7500}} {
 		s := newScript(t, 500)

@@ -108,9 +108,7 @@ func (n *RawNode) found(p *peerState) {
 func (n *RawNode) startMerge(contacts []*Contact) {
 	n.reckonWithSplit(waryTime)
 	for _, c := range contacts {
-		if !slices.ContainsFunc(n.join.seeds, func(o *Contact) bool { return o.ID == c.ID }) {
-			n.join.seeds = append(n.join.seeds, c)
-		}
+		n.join.addSeed(c)
 		if n.tryLost(c) {
 			n.peers.get(c.ID).probe.limit = n.cfg.ProbeTries
 		}

@@ -36,7 +36,7 @@ type probe struct {
 	spare bool // its end was put off for a message under way
 
 	excused int  // how often the last try's time was prolonged because of a stall
-	dialed  bool // the last try was found to have left only when a connection was there
+	dialed  bool // a try was found to have left only when a connection was there
 }
 
 type sending struct {
@@ -233,7 +233,7 @@ func (n *RawNode) onProbe(from *peerState, p *Packet) {
 	n.send(from, r)
 	n.compareSight(from, p.Digest, differPause/2)
 	n.heardFrom(from)
-	n.visited()
+	n.visited(from)
 }
 
 // heardFrom lets a node that shows itself into the tables it belongs to, after

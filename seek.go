@@ -31,9 +31,12 @@ func (n *RawNode) seek() {
 }
 
 // seekRound probes a few more of those it heard of, the nearest as far as
-// coordinates tell, the others at random, and who was found dead last.
+// coordinates tell, the others at random, and who was found dead last; not these as long
+// as the node leaves it to another one to begin a ring.
 func (n *RawNode) seekRound() {
 	j := &n.join
+	_, smaller := n.joiners()
+	defers := smaller > 0 && n.now-j.first <= patience(smaller)
 	if j.best != nil || j.round == 0 { // rounds without a member are all the first
 		j.round++
 	}
@@ -53,6 +56,9 @@ func (n *RawNode) seekRound() {
 		}
 		d, k := n.distance(c), len(next)
 		if n.quarantined(c) {
+			if defers {
+				continue
+			}
 			d = unknownFar + 1
 		}
 		for k > 0 && d < near[k-1] {
@@ -118,6 +124,9 @@ func (n *RawNode) joinProbed(p *peerState, why purpose, alive bool) {
 	if j.phase == joinSeek && why&whySeek != 0 {
 		j.seeking--
 		if alive && p.usable() && (j.best == nil || n.distance(p.c) < n.distance(j.best.c)*9/10) {
+			if j.best == nil {
+				j.found = n.now
+			}
 			j.best, j.improved = p, true
 		}
 		switch {
@@ -165,16 +174,12 @@ func (n *RawNode) seekEnd() {
 // with smaller ids is given time for it, lest one that never gets so far stops all.
 func (n *RawNode) noneActive() {
 	j := &n.join
-	joiners := n.peersWho(n.joinsToo)
-	smaller := 0
-	for _, p := range joiners {
-		smaller += boolToInt(p.c.ID.Less(n.self.ID))
-	}
-	switch patience := foundTime + time.Duration(smaller)*deferTime; {
+	joiners, smaller := n.joiners()
+	switch {
 	case len(joiners) == 0: // the more are asked in vain, the less often
 		n.pause(retryPause + time.Duration(len(j.asked))*askedPause)
-		j.alone = true
-	case n.self.Client || n.now-j.first <= Time(patience):
+		j.alone, j.first = true, n.now
+	case n.self.Client || n.now-j.first <= patience(smaller):
 		n.pause(retryPause)
 	case !j.sure && (smaller > 0 || n.now-j.started > Time(n.cfg.ProbeTimeout)): // one may be a member since it was asked
 		j.sure = true
@@ -185,12 +190,27 @@ func (n *RawNode) noneActive() {
 		}
 	default:
 		n.activate()
-		for _, p := range joiners { // should one of them have begun a ring as well, it is found soon
+		few := joiners[:min(len(joiners), joinersNamed)]
+		for _, p := range few { // should one of them have begun a ring as well, it is found soon
 			n.mourn(p.c)
 		}
-		n.lostNext = -1
+		n.lostNext = len(n.lost) - len(few) - 1
 	}
 }
+
+// joiners returns the peers that were heard to join as well, in the order of their ids,
+// and how many of them have smaller ids.
+func (n *RawNode) joiners() (all []*peerState, smaller int) {
+	all = n.peersWho(n.joinsToo)
+	for _, p := range all {
+		smaller += boolToInt(p.c.ID.Less(n.self.ID))
+	}
+	return all, smaller
+}
+
+// patience is how long a joiner that has heard of so many with smaller ids waits for a
+// member.
+func patience(smaller int) Time { return Time(foundTime + time.Duration(smaller)*deferTime) }
 
 // pause waits for the next attempt.
 func (n *RawNode) pause(d time.Duration) {
@@ -199,8 +219,8 @@ func (n *RawNode) pause(d time.Duration) {
 }
 
 // visited ends the wait of a joiner that reached nobody: somebody is there.
-func (n *RawNode) visited() {
-	if n.state == StateJoining && n.join.phase == joinNone && n.join.alone {
+func (n *RawNode) visited(by *peerState) {
+	if n.state == StateJoining && n.join.phase == joinNone && n.join.alone && !by.c.Client {
 		n.join.alone = false
 		n.pause(retryPause)
 	}
@@ -232,7 +252,7 @@ func (n *RawNode) joinsToo(p *peerState) bool {
 // appendJoiners appends those few that join as well whose ids are smallest, so that all
 // learn who is to begin a ring.
 func (n *RawNode) appendJoiners(to []*Contact) []*Contact {
-	all := n.peersWho(n.joinsToo)
+	all, _ := n.joiners()
 	for _, p := range all[:min(len(all), joinersNamed)] {
 		to = append(to, p.c)
 	}

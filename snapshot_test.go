@@ -33,7 +33,7 @@ var snapshotFields = []struct {
 	{grant{}, "to until ref"},
 	{grave{}, "at epoch doubted"},
 	{lease{}, "from at"},
-	{joining{}, "phase started first seeds round width seeking best improved alone sure pool asked prospect leases asking giver seq sentAt " +
+	{joining{}, "phase started first found seeds round width seeking best improved alone sure pool asked prospect leases asking giver seq sentAt " +
 		"tries gen again - places"},
 	{rowRepair{}, "repaired filled exchanges wait"},
 	{tuning{}, "period own since failures silent next oldest tuned"},

@@ -140,6 +140,7 @@ func (e *snapshotter) joining(n *RawNode) {
 	}
 	e.time(j.started)
 	e.time(j.first)
+	e.time(j.found)
 	e.int(int64(j.round))
 	e.int(int64(j.width))
 	e.int(int64(j.seeking))

@@ -106,8 +106,8 @@ type churnRun struct {
 
 // begin builds the ring and lets its members come and go for a while.
 func (c *Churn) begin(ctx context.Context, p *Progress) (*churnRun, error) {
-	busy := float64(c.Nodes) * (0.6 + 4000/c.Session.Seconds()) // events a second
-	p.Expect(c.buildCost(), busy*c.Warmup.Seconds(), float64(c.Lookups)*(busy/(c.Rate*float64(c.Nodes))+lookupCost))
+	busy := 0.6 + 4000/c.Session.Seconds() // events a second and node
+	p.Expect(c.buildCost(), busy*c.restCost(c.Warmup), float64(c.Lookups)*(busy/c.Rate+lookupCost))
 	s, err := c.open(ctx, p, c.Check())
 	if err != nil {
 		return nil, err

@@ -116,7 +116,8 @@ type phase struct {
 // after that.
 func (f *Failures) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := f.open(ctx, p, f.Check())
+	send, mend := f.sendCost(0), f.restCost(f.Repair)
+	t, err := f.open(ctx, p, f.Check(), send, mend, send, 2*mend, send, mend)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (f *Flash) Flags(fs *pflag.FlagSet) {
 func (f *Flash) Check() error {
 	return refuse(append(f.Unrest.faults(), gripes(
 		atLeast("joiners", f.Joiners, 1),
-		f.tooMany("-nodes and -joiners", f.Nodes+f.Joiners),
+		f.tooMany("-nodes and -joiners", f.Joiners),
 		gripe(f.Within >= 0, "-within is %v, must not be negative", f.Within),
 		rateFault(f.Rate),
 		gripe(f.Limit >= f.Within, "-limit is %v, must be at least -within, %v", f.Limit, f.Within),
@@ -74,6 +74,9 @@ type FlashReport struct {
 // fate is known.
 func (f *Flash) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
+	joins := *f
+	joins.Nodes = f.Joiners
+	p.Expect(f.buildCost(), joins.buildCost(), 0, f.restCost(2*time.Minute))
 	s, err := f.open(ctx, p, f.Check())
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func (h *Hops) Check() error { return refuse(h.faults()) }
 // Run builds the ring, sends the lookups, and looks at the tables.
 func (h *Hops) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := h.open(ctx, p, h.Check())
+	t, err := h.open(ctx, p, h.Check(), h.sendCost(h.gap()))
 	if err != nil {
 		return nil, err
 	}

@@ -42,16 +42,17 @@ const (
 	perfectBytes = 512
 )
 
-// tooMany returns an error if so many nodes do not fit into the memory of this
-// machine, whatever it is that they do. what names the flags they come from.
-func (s *Setup) tooMany(what string, nodes int) error {
-	least := float64(nodes) * joinedBytes
+// tooMany returns an error if the nodes of the ring and so many that join later do not
+// fit into the memory of this machine, whatever it is that they do. what names the flags
+// they come from.
+func (s *Setup) tooMany(what string, joiners int) error {
+	each := float64(joinedBytes)
 	if s.Perfect {
-		least = float64(nodes) * perfectBytes
+		each = perfectBytes
 	}
-	all := float64(memory.TotalMemory())
+	least, all := float64(s.Nodes)*each+float64(joiners)*joinedBytes, float64(memory.TotalMemory())
 	return gripe(all == 0 || least <= all, "%s: %d nodes take %.1f GiB of memory at the least, and this machine has %.1f GiB",
-		what, nodes, least/(1<<30), all/(1<<30))
+		what, s.Nodes+joiners, least/(1<<30), all/(1<<30))
 }
 
 // gcPercent returns how much garbage the collector lets gather, in percent of what

@@ -90,6 +90,7 @@ func (d *Durability) Run(ctx context.Context, p *Progress) (Report, error) {
 	}
 	began := time.Now()
 	a := newArchive(d)
+	p.Expect(d.buildCost(), 2*d.restCost(fillFor), 2*d.restCost(d.For))
 	world, err := d.build(ctx, p, a.configure)
 	if err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ func (r *Replicas) Check() error {
 // Run builds the ring and sends every lookup each way.
 func (r *Replicas) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := r.open(ctx, p, r.Check())
+	t, err := r.open(ctx, p, r.Check(), r.sendCost(r.gap())+float64((len(ways)-1)*r.Lookups*lookupCost))
 	if err != nil {
 		return nil, err
 	}

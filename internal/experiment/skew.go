@@ -85,7 +85,7 @@ func (s *Skew) Check() error {
 // Run builds the ring and sends both kinds of lookups.
 func (s *Skew) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	t, err := s.open(ctx, p, s.Check())
+	t, err := s.open(ctx, p, s.Check(), s.sendCost(s.gap()), s.sendCost(s.gap()))
 	if err != nil {
 		return nil, err
 	}

@@ -90,6 +90,7 @@ type SplitReport struct {
 // lookup's fate is known.
 func (s *Split) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
+	p.Expect(s.buildCost(), s.restCost(time.Minute), 2*s.restCost(s.For), s.restCost(time.Minute), s.restCost(2*time.Minute))
 	stage, err := s.open(ctx, p, s.Check())
 	if err != nil {
 		return nil, err

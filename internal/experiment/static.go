@@ -65,14 +65,18 @@ func gripes(errs ...error) []error {
 // refuse returns an error that names every fault, nil if there is none.
 func refuse(faults []error) error { return errors.Join(faults...) }
 
+// sendCost estimates what it costs to send all lookups, with this time between two.
+func (s *Static) sendCost(gap time.Duration) float64 {
+	return float64(s.Lookups) * (s.restCost(gap) + lookupCost)
+}
+
 // open builds the ring, unless something is wrong, lets it settle, and returns what
-// sends lookups through it.
-func (s *Static) open(ctx context.Context, p *Progress, wrong error) (*trips, error) {
+// sends lookups through it. later is what the stages after that cost.
+func (s *Static) open(ctx context.Context, p *Progress, wrong error, later ...float64) (*trips, error) {
 	if wrong != nil {
 		return nil, wrong
 	}
-	all := float64(s.Nodes) // each has about one event a second
-	p.Expect(s.buildCost(), all*s.Settle.Seconds(), float64(s.Lookups)*(all*s.gap().Seconds()+lookupCost))
+	p.Expect(append([]float64{s.buildCost(), s.restCost(s.Settle)}, later...)...)
 	world, err := s.build(ctx, p, nil)
 	if err != nil {
 		return nil, err

@@ -94,6 +94,7 @@ const unclaimedLimit = time.Minute
 // Run blocks until every death was claimed.
 func (u *Unclaimed) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
+	p.Expect(u.buildCost(), u.restCost(time.Minute), float64(u.Deaths)*u.restCost(u.Pause))
 	s, err := u.open(ctx, p, u.Check())
 	if err != nil {
 		return nil, err

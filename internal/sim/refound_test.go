@@ -140,3 +140,19 @@ func TestJoinFarApart(t *testing.T) {
 		return s.CheckHistory()
 	})
 }
+
+// TestRefoundAfterAlone has nodes that know each other start while there is no network
+// yet. When there is one, one node begins the ring.
+func TestRefoundAfterAlone(t *testing.T) {
+	forSeeds(t, 5, func(cfg sim.Config) error {
+		cfg.Jitter = 0.2
+		r := newRestart(cfg, 20, 0, 19)
+		r.Partition(func(i int) int { return i })
+		for i := range r.nodes {
+			r.After(time.Duration(r.Rand().Int64N(int64(time.Minute))), func() { r.join(i) })
+		}
+		r.Run(20 * time.Minute)
+		r.Heal()
+		return r.check(time.Minute)
+	})
+}
