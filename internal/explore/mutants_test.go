@@ -38,7 +38,7 @@ var mutants = []struct {
 	{"the lost are not looked for", "merge.go",
 		"	all := append(slices.Clone(n.lost), n.join.seeds...)\n", "	var all []*Contact\n", "four that were split"},
 	{"any joiner may found a ring", "seek.go",
-		"joiners > 0 && smallest && !n.self.Client", "joiners > 0 && !n.self.Client", "three without a ring"},
+		"boolToInt(p.c.ID.Less(n.self.ID))", "boolToInt(p.c.ID.Less(p.c.ID))", "three without a ring"},
 }
 
 // TestMutants sees that each of mutants is found out by the search named. It compiles
