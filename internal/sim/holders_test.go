@@ -82,7 +82,7 @@ func TestHoldersLearnOfDeath(t *testing.T) {
 func TestHoldersLearnOfDeathUnderLoss(t *testing.T) {
 	t.Parallel()
 	var before, after atomic.Int64
-	forSeeds(t, min(seeds(4), 10), func(cfg sim.Config) error {
+	forSeeds(t, min(seeds(2), 10), func(cfg sim.Config) error {
 		cfg.Jitter = 0.2
 		s := sim.New(cfg)
 		if err := build(s, 150); err != nil {

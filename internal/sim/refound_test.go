@@ -58,15 +58,11 @@ func (r *restart) check(limit time.Duration) error {
 // TestRefound starts whole rings again. One node begins the ring, and only one, also
 // where each knows but a few, and most of these are gone for good.
 func TestRefound(t *testing.T) {
-	seeds := 6
-	if testing.Short() {
-		seeds = 1
-	}
 	for _, tt := range []struct{ nodes, gone, known int }{
 		{3, 0, 2}, {60, 0, 59}, {60, 60, 119}, {60, 0, 5}, {60, 60, 10}, {20, 100, 30}, {6, 60, 25},
 	} {
 		t.Run(fmt.Sprintf("%d nodes, %d gone, %d known", tt.nodes, tt.gone, tt.known), func(t *testing.T) {
-			forSeeds(t, seeds, func(cfg sim.Config) error {
+			forSeeds(t, min(seeds(1), 6), func(cfg sim.Config) error {
 				cfg.Jitter = 0.2
 				r := newRestart(cfg, tt.nodes, tt.gone, tt.known)
 				for i := range tt.nodes {
@@ -81,7 +77,7 @@ func TestRefound(t *testing.T) {
 // TestRefoundBesideRestarts has the node with the smallest id start again every three
 // seconds, too early to begin the ring. Another one does in the end.
 func TestRefoundBesideRestarts(t *testing.T) {
-	forSeeds(t, 5, func(cfg sim.Config) error {
+	forSeeds(t, min(seeds(2), 5), func(cfg sim.Config) error {
 		r := newRestart(cfg, 10, 20, 29)
 		smallest := 0
 		for i := range r.nodes {
@@ -105,7 +101,7 @@ func TestRefoundBesideRestarts(t *testing.T) {
 
 // TestRefoundImpatiently has everybody told to join again every two seconds.
 func TestRefoundImpatiently(t *testing.T) {
-	forSeeds(t, 5, func(cfg sim.Config) error {
+	forSeeds(t, min(seeds(2), 5), func(cfg sim.Config) error {
 		r := newRestart(cfg, 20, 20, 39)
 		for i := range r.nodes {
 			var again func()
@@ -144,7 +140,7 @@ func TestJoinFarApart(t *testing.T) {
 // TestRefoundAfterAlone has nodes that know each other start while there is no network
 // yet. When there is one, one node begins the ring.
 func TestRefoundAfterAlone(t *testing.T) {
-	forSeeds(t, 5, func(cfg sim.Config) error {
+	forSeeds(t, min(seeds(2), 5), func(cfg sim.Config) error {
 		cfg.Jitter = 0.2
 		r := newRestart(cfg, 20, 0, 19)
 		r.Partition(func(i int) int { return i })
