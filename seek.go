@@ -13,10 +13,8 @@ func (n *RawNode) seek() {
 	if len(j.seeds) > maxPool/2 { // others in each attempt
 		n.rng.Shuffle(len(j.seeds), func(a, b int) { j.seeds[a], j.seeds[b] = j.seeds[b], j.seeds[a] })
 	}
-	for i, c := range j.seeds {
-		if i < maxPool/2 {
-			j.hear(c)
-		}
+	for _, c := range j.seeds[:min(len(j.seeds), maxPool/2)] {
+		j.hear(c)
 	}
 	for _, p := range n.known {
 		j.hear(p.c)

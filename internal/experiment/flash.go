@@ -74,9 +74,7 @@ type FlashReport struct {
 // fate is known.
 func (f *Flash) Run(ctx context.Context, p *Progress) (Report, error) {
 	began := time.Now()
-	joins := *f
-	joins.Nodes = f.Joiners
-	p.Expect(f.buildCost(), joins.buildCost(), 0, f.restCost(2*time.Minute))
+	p.Expect(f.buildCost(), f.joinCost(f.Joiners), 0, f.restCost(2*time.Minute))
 	s, err := f.open(ctx, p, f.Check())
 	if err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ func (k *keeper) answerCompare(from ring.ID, arcs []*pb.Arc) *pb.RecordReply {
 		set[i].First, err1 = ring.FromBytes(m.First)
 		set[i].Last, err2 = ring.FromBytes(m.Last)
 		if err1 != nil || err2 != nil {
-			k.a.incident("node %d is asked about a malformed arc", k.node)
+			k.a.fault("node %d is asked about a malformed arc", k.node)
 			return nil
 		}
 	}
@@ -68,7 +68,7 @@ func (k *keeper) answerCompare(from ring.ID, arcs []*pb.Arc) *pb.RecordReply {
 	}
 	verdicts, err := records.Compare(&k.held, arcs, records.ReplyRoom)
 	if err != nil {
-		k.a.incident("node %d cannot compare: %v", k.node, err)
+		k.a.fault("node %d cannot compare: %v", k.node, err)
 		return nil
 	}
 	return &pb.RecordReply{Body: &pb.RecordReply_Compare{Compare: &pb.CompareReply{Verdicts: verdicts}}}
@@ -84,7 +84,7 @@ func (k *keeper) answerFetch(from ring.ID, ids []byte) *pb.RecordReply {
 	for room := records.ReplyRoom; len(ids) >= records.IDSize; ids = ids[records.IDSize:] {
 		id, err := records.IDFromBytes(ids[:records.IDSize])
 		if err != nil {
-			k.a.incident("node %d is asked for a malformed ID: %v", k.node, err)
+			k.a.fault("node %d is asked for a malformed ID: %v", k.node, err)
 			return nil
 		}
 		if e, held := k.held.Get(id); held {

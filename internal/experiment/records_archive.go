@@ -43,8 +43,9 @@ type archive struct {
 	ended     ending
 	misplaced int
 	settled   time.Duration
-	members   float64 // member seconds measured
-	incidents []string
+	members   float64  // member seconds measured
+	faults    []string // what must never happen
+	incidents []string // what is to happen only where records have too few copies
 }
 
 // document is a record as it is sent.

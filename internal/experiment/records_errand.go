@@ -102,7 +102,7 @@ func (a *archive) deliver(d sim.Delivery, msg *pastry.Routed) sim.Reply {
 	why := purpose(msg.Payload[1])
 	call := new(pb.RecordCall)
 	if err := proto.Unmarshal(msg.Payload[2:], call); err != nil {
-		a.incident("node %d cannot read a call: %v", d.Node, err)
+		a.fault("node %d cannot read a call: %v", d.Node, err)
 		return sim.Reply{Code: pastry.CodeAppError}
 	}
 	if msg.Direct {
@@ -169,16 +169,21 @@ func (a *archive) encode(m proto.Message) []byte {
 func (a *archive) decodeReply(b []byte) *pb.RecordReply {
 	r := new(pb.RecordReply)
 	if err := proto.Unmarshal(b, r); err != nil {
-		a.incident("cannot read a reply: %v", err)
+		a.fault("cannot read a reply: %v", err)
 		return nil
 	}
 	return r
 }
 
+// fault notes what must never happen.
+func (a *archive) fault(format string, args ...any) { a.note(&a.faults, format, args...) }
+
 // incident notes what is to happen only where records have too few copies.
-func (a *archive) incident(format string, args ...any) {
-	if len(a.incidents) < maxIncidents {
-		a.incidents = append(a.incidents, fmt.Sprintf("seed %d, after %v: ", a.Seed, a.world.Now())+fmt.Sprintf(format, args...))
+func (a *archive) incident(format string, args ...any) { a.note(&a.incidents, format, args...) }
+
+func (a *archive) note(lines *[]string, format string, args ...any) {
+	if len(*lines) < maxIncidents {
+		*lines = append(*lines, fmt.Sprintf("seed %d, after %v: ", a.Seed, a.world.Now())+fmt.Sprintf(format, args...))
 	}
 }
 

@@ -96,6 +96,7 @@ func (a *archive) report(began time.Time) *DurabilityReport {
 	a.reportLost(r)
 	a.reportRepairs(r)
 	a.curve.report(r)
+	r.Faults = append(r.Faults, a.faults...)
 	return r
 }
 

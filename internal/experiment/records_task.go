@@ -62,7 +62,7 @@ func (k *keeper) compare(s *records.Session, to ring.ID, both bool, done func(ok
 			return
 		}
 		if err := s.Answer(&k.held, body.Verdicts); err != nil {
-			k.a.incident("node %d compares with %v: %v", k.node, to, err)
+			k.a.fault("node %d compares with %v: %v", k.node, to, err)
 			done(false)
 			return
 		}

@@ -113,14 +113,18 @@ func (s *Setup) build(ctx context.Context, p *Progress, change func(*sim.Config)
 
 // buildCost estimates what it costs to build the ring: about as many events.
 func (s *Setup) buildCost() float64 {
-	switch each := float64(s.Nodes); {
-	case s.Perfect:
-		return 5 * each
-	case s.Coordinates:
-		return 630 * each
-	default:
-		return 430 * each
+	if s.Perfect {
+		return 5 * float64(s.Nodes)
 	}
+	return s.joinCost(s.Nodes)
+}
+
+// joinCost estimates what it costs that so many nodes join.
+func (s *Setup) joinCost(nodes int) float64 {
+	if s.Coordinates {
+		return 630 * float64(nodes)
+	}
+	return 430 * float64(nodes)
 }
 
 // restCost estimates what it costs to let a ring at rest be for a time: each node has
